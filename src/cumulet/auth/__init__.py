@@ -1,0 +1,1 @@
+"""Signatures, credentials and tokens: who is asking."""

@@ -1,0 +1,1 @@
+"""The command line: talks HTTP to the public API like any client."""

@@ -1,0 +1,28 @@
+"""What the person who starts a node can choose. One value, made once by the command line or a test."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+DEFAULT_PORT = 4566
+DEFAULT_ACCOUNT = "000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`root_key` is (access key id, secret) for the default account; None: made at the first start and kept.
+
+    `memory_budget_mb` bounds the sum of the memory sizes of all live execution environments; None: three quarters of
+    the machine's memory. `port` 0 takes a free one.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    root_key: tuple[str, str] | None = None
+    durability: Literal["sync", "os"] = "sync"
+    strict_runtimes: bool = False
+    store: Literal["embedded", "memory"] = "embedded"
+    memory_budget_mb: int | None = None
+    account_concurrency: int = 1000
+    keep_alive_s: float = 600.0

@@ -1,0 +1,1 @@
+"""Sockets, HTTP, one literal list of request steps, and routing."""

@@ -1,0 +1,1 @@
+"""From "invoke this" to "here is the result"."""

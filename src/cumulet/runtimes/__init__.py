@@ -1,0 +1,1 @@
+"""How code of one language becomes a process that asks for events."""

@@ -1,0 +1,182 @@
+"""What the invoker and the runtimes say to each other: a function version to run, an execution environment, a call, an answer.
+
+A runtime knows how code of one language becomes a process that asks for events. It knows nothing of queues, limits, retries
+or logs: output of the user's code goes to the callable it was given.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """All that running one version of a function needs; immutable. Made by the functions service, read by everyone below.
+
+    `config_id` changes with every change of code or configuration: environments are shared by equal
+    (`function_id`, `version`, `config_id`) only. `code` and `layers` are SHA-256 hashes of zip archives in the blob store,
+    `layers` in the order of the configuration. `reserved_concurrency` None: taken from the account's.
+    """
+
+    account: str
+    region: str
+    name: str
+    function_id: str
+    version: str
+    config_id: str
+    runtime: str
+    handler: str
+    code: str
+    role: str
+    layers: tuple[str, ...] = ()
+    architecture: str = "x86_64"
+    memory_mb: int = 128
+    timeout_s: int = 3
+    ephemeral_mb: int = 512
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log_group: str = ""
+    log_format: Literal["Text", "JSON"] = "Text"
+    application_log_level: str = "INFO"
+    system_log_level: str = "INFO"
+    tracing: str = "PassThrough"
+    reserved_concurrency: int | None = None
+    provisioned_concurrency: int = 0
+
+    @property
+    def function_arn(self) -> str:
+        """The unqualified ARN."""
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.name}"
+
+    @property
+    def pool_key(self) -> tuple[str, str, str]:
+        """Which environments may serve this spec."""
+        return (self.function_id, self.version, self.config_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One event for one environment. `deadline_ms` is in Unix milliseconds; the contexts are JSON texts or None."""
+
+    request_id: str
+    payload: bytes
+    deadline_ms: int
+    invoked_arn: str
+    client_context: str | None = None
+    cognito_identity: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an environment ended: an exit code, or a signal; `is_out_of_memory` when the kernel killed it for its limit."""
+
+    code: int | None = None
+    signal: int | None = None
+    is_out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the user's code said. `error_type` None: it returned; else it raised, and `payload` is Lambda's error document
+    (`{"errorMessage", "errorType", "requestId", "stackTrace"}`)."""
+
+    payload: bytes
+    error_type: str | None = None
+
+
+class EnvironmentLost(Exception):
+    """The environment ended, or broke its protocol, before it answered: it serves nothing any more."""
+
+    def __init__(self, exit: Exit, reason: str = ""):
+        super().__init__(reason or str(exit))
+        self.exit = exit
+        self.reason = reason
+
+
+class InitError(Exception):
+    """The init phase failed. `payload` is Lambda's error document, `error_type` its errorType (`Runtime.ImportModuleError`,
+    `Runtime.ExitError`, `Sandbox.Timedout`, …); `init_ms` what it took."""
+
+    def __init__(self, error_type: str, payload: bytes, init_ms: float, exit: Exit | None = None):
+        super().__init__(error_type)
+        self.error_type = error_type
+        self.payload = payload
+        self.init_ms = init_ms
+        self.exit = exit
+
+
+Output = Callable[[bytes], None]
+"""Takes a chunk of what the user's code wrote to stdout and stderr, as it comes; must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What an environment is told beside its spec. `id` is a 32-digit hexadecimal name, also the end of its log stream's.
+
+    `endpoint` is where the node answers AWS calls; `credentials` (key id, secret, session token) are those of the role.
+    `init_timeout_s` bounds the init phase.
+    """
+
+    id: str
+    log_stream: str
+    endpoint: str
+    credentials: tuple[str, str, str]
+    initialization_type: Literal["on-demand", "provisioned-concurrency", "snap-start"] = "on-demand"
+    init_timeout_s: float = 10.0
+
+
+class Environment(Protocol):
+    """A process tree in its jail that serves one call at a time. `phases` are milliseconds by name (`queue`, `fork`, `jail`,
+    `mount`, `init`), in the order they happened; `exited` is done when the whole tree is gone."""
+
+    id: str
+    spec: FunctionSpec
+    init_ms: float
+    phases: dict[str, float]
+    exited: "asyncio.Future[Exit]"
+
+    async def invoke(self, call: Call) -> Answer:
+        """Run one event. Raises EnvironmentLost. No time limit of its own: whoever waits too long kills."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL to the whole tree, at once; `exited` tells when it is gone. May be called twice."""
+        ...
+
+    def max_memory_mb(self) -> int:
+        """Peak memory since the start, rounded up."""
+        ...
+
+    def is_settled(self) -> bool:
+        """False while output of the last call may still be on its way."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeStatus:
+    """One runtime identifier on this machine, for `doctor`: what runs it, and what is missing (`notes`)."""
+
+    runtime: str
+    is_available: bool
+    executable: str | None
+    actual_version: str | None
+    notes: tuple[str, ...] = ()
+
+
+class Runtimes(Protocol):
+    """All runtimes of the node."""
+
+    async def open(self) -> None:
+        """Start what is kept ready (zygotes); returns when the first can serve."""
+        ...
+
+    async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
+        """A new environment, initialised. Raises InitError; NotImplementedFault for a runtime that no installed program runs."""
+        ...
+
+    def statuses(self) -> list[RuntimeStatus]: ...
+
+    async def close(self) -> None:
+        """Kill every environment and zygote; returns when all are gone, and their cgroups and folders with them."""
+        ...

@@ -1,0 +1,77 @@
+"""A jail as plain data: what one environment's walls are made of. Making one does nothing; `enter` does.
+
+The data crosses a socket as JSON, so every field is a string, a number, a boolean, None or a list of such.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Tuple
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One entry of the jail's file tree. `kind` is "bind" (of `source`, file or folder, submounts not included), "tmpfs" or
+    "proc". `target` is absolute, inside the jail. Made in the order given. Nothing is ever mounted with suid or devices."""
+
+    kind: str
+    target: str
+    source: str = ""
+    is_read_only: bool = True
+    is_exec: bool = True
+    size_bytes: int = 0
+    inodes: int = 0
+    mode: int = 0o755
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the cgroup enforces; where none can be had, rlimits stand in, weakly. `cpu_share` 1.0 is one core's weight."""
+
+    memory_bytes: int
+    pids: int
+    cpu_share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Jail:
+    """`root` is an existing empty folder on the host where the tree is put together before the pivot.
+
+    `cgroup` is the group's path below the node's own group in every hierarchy, "" for none. `uid` and `gid` are the host's ids
+    that user code runs under when the node is root; otherwise the node's own are used. `syscalls` names a seccomp profile.
+    `rlimits` are (RLIMIT_* number, soft, hard). `cwd` is the folder to start in.
+    """
+
+    root: str
+    mounts: Tuple[Mount, ...]
+    limits: Limits
+    cgroup: str = ""
+    hostname: str = "cumulet"
+    uid: int = 65534
+    gid: int = 65534
+    syscalls: str = "default"
+    rlimits: Tuple[Tuple[int, int, int], ...] = ()
+    cwd: str = "/var/task"
+    symlinks: Tuple[Tuple[str, str], ...] = ()
+
+
+def to_json(jail: Jail) -> Dict[str, Any]:
+    """The jail as JSON-ready data."""
+    return asdict(jail)
+
+
+def from_json(data: Dict[str, Any]) -> Jail:
+    """The jail that `to_json` told."""
+    fields = dict(data)
+    fields["mounts"] = tuple(Mount(**mount) for mount in data["mounts"])
+    fields["limits"] = Limits(**data["limits"])
+    fields["rlimits"] = tuple((int(a), int(b), int(c)) for a, b, c in data["rlimits"])
+    fields["symlinks"] = tuple((str(a), str(b)) for a, b in data["symlinks"])
+    return Jail(**fields)
+
+
+class JailError(Exception):
+    """A wall could not be built. `step` names the facility; nothing of the user's may run."""
+
+    def __init__(self, step: str, reason: str):
+        super().__init__("%s: %s" % (step, reason))
+        self.step = step
+        self.reason = reason

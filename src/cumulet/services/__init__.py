@@ -1,0 +1,1 @@
+"""One package per service, each with api, model, storage and errors."""

@@ -1,0 +1,1 @@
+"""The storage seam and its implementations."""

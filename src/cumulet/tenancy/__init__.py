@@ -1,0 +1,1 @@
+"""Limits and throttles of accounts."""
