@@ -1,0 +1,106 @@
+"""`cumulet up`: starts a node and stays until it is told to stop."""
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from cumulet.cli.client import Address, default_data, write_address
+from cumulet.cli.output import EXIT_FAILED, fail
+from cumulet.core.settings import DEFAULT_PORT, Settings
+
+if TYPE_CHECKING:
+    from cumulet.server import Node
+
+
+def _key_pair(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    key_id, colon, secret = value.partition(":")
+    if not (colon and key_id and secret):
+        raise click.BadParameter("must be ID:SECRET")
+    return key_id, secret
+
+
+@click.command("up")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, envvar="CUMULET_PORT", show_default=True, help="0: a free one."
+)
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder. [env: CUMULET_DATA]")
+@click.option(
+    "--root-key", callback=_key_pair, envvar="CUMULET_ROOT_KEY", metavar="ID:SECRET", help="Key pair of account 000000000000."
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["sync", "os"]),
+    default="sync",
+    show_default=True,
+    help="sync: an acknowledged write survives power loss; os: it survives kill -9 of the node.",
+)
+@click.option("--in-memory", is_flag=True, help="Keep nothing on disk: for tests.")
+@click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime version that this machine lacks.")
+@click.option("--memory-budget-mb", type=click.IntRange(min=128), help="Bound on the memory sizes of all live environments.")
+@click.option("--demo", is_flag=True, help="Deploy a sample function once the node answers, and call it.")
+@click.option("--quiet", is_flag=True, help="No request log on stderr.")
+def command(
+    host: str,
+    port: int,
+    data: Path | None,
+    root_key: tuple[str, str] | None,
+    durability: Literal["sync", "os"],
+    in_memory: bool,
+    strict_runtimes: bool,
+    memory_budget_mb: int | None,
+    demo: bool,
+    quiet: bool,
+) -> None:
+    """Start a node. Prints its keys as export lines, then `ready URL` once it answers. Ctrl-C drains and stops it."""
+    import uvloop
+
+    from cumulet.server import serve
+    from cumulet.store.open import StoreRefused
+
+    settings = Settings(
+        data=(data or default_data()).absolute(),
+        host=host,
+        port=port,
+        root_key=root_key,
+        durability=durability,
+        strict_runtimes=strict_runtimes,
+        store="memory" if in_memory else "embedded",
+        memory_budget_mb=memory_budget_mb,
+    )
+    if quiet:
+        logging.getLogger("cumulet.access").disabled = True
+
+    def on_ready(node: "Node") -> None:
+        address = Address(node.endpoint, *node.root_key)
+        write_address(settings.data, address)
+        click.echo(address.export_lines())
+        click.echo(f"# data {settings.data} ({settings.store}, durability {settings.durability})")
+        click.echo(f"ready {node.endpoint}")
+        if demo:
+            _call_demo_beside(address)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, on_ready))
+    except (StoreRefused, OSError) as error:
+        fail(str(error), EXIT_FAILED)
+
+
+def _call_demo_beside(address: Address) -> None:
+    """Run `cumulet demo` in a process of its own: it is a client like any other, and this loop must go on answering it."""
+    import subprocess
+    import sys
+
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": address.endpoint,
+        "AWS_ACCESS_KEY_ID": address.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": address.secret_access_key,
+    }
+    subprocess.Popen([sys.executable, "-m", "cumulet.cli", "demo"], env=environment)
