@@ -127,22 +127,16 @@ def archive_of(source: Path) -> bytes:
     """A zip archive of a file or a folder, with its executable bits; an archive as it is."""
     if source.suffix == ".zip":
         return source.read_bytes()
+    folder = source.parent if source.is_file() else source
+    paths = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    files = [path for path in paths if not _SKIPPED & set(path.relative_to(folder).parts)]
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        if source.is_file():
-            _add(archive, source, source.name)
-            return _closed(archive, buffer)
-        files = [
-            path for path in sorted(source.rglob("*")) if path.is_file() and not _SKIPPED & set(path.relative_to(source).parts)
-        ]
-        with click.progressbar(files, label="Packing", file=click.get_text_stream("stderr"), hidden=len(files) < 500) as bar:
-            for path in bar:
-                _add(archive, path, str(path.relative_to(source)))
-        return _closed(archive, buffer)
-
-
-def _closed(archive: zipfile.ZipFile, buffer: io.BytesIO) -> bytes:
-    archive.close()
+    with (
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive,
+        click.progressbar(files, label="Packing", file=sys.stderr, hidden=len(files) < 500) as bar,
+    ):
+        for path in bar:
+            _add(archive, path, str(path.relative_to(folder)))
     return buffer.getvalue()
 
 
