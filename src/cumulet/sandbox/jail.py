@@ -9,8 +9,11 @@ from typing import Any, Dict, Tuple
 
 @dataclass(frozen=True)
 class Mount:
-    """One entry of the jail's file tree. `kind` is "bind" (of `source`, file or folder, submounts not included), "tmpfs" or
-    "proc". `target` is absolute, inside the jail. Made in the order given. Nothing is ever mounted with suid or devices."""
+    """One entry of the jail's file tree, made in the order given; nothing is ever mounted with suid.
+
+    `kind` is "bind" (of `source`, file or folder, submounts not included), "device" (a bind of a device node), "tmpfs" or
+    "proc". `target` is absolute, inside the jail.
+    """
 
     kind: str
     target: str
@@ -35,19 +38,18 @@ class Limits:
 class Jail:
     """`root` is an existing empty folder on the host where the tree is put together before the pivot.
 
-    `cgroup` is the group's path below the node's own group in every hierarchy, "" for none. `uid` and `gid` are the host's ids
-    that user code runs under when the node is root; otherwise the node's own are used. `syscalls` names a seccomp profile.
-    `rlimits` are (RLIMIT_* number, soft, hard). `cwd` is the folder to start in.
+    `cgroup` holds (controller, absolute folder of this environment's group); empty where none can be had. `uid` and `gid` are
+    the host's ids that user code runs under when the node is root; otherwise the node's own are used. `rlimits` are (RLIMIT_*
+    number, soft, hard). `cwd` is the folder to start in.
     """
 
     root: str
     mounts: Tuple[Mount, ...]
     limits: Limits
-    cgroup: str = ""
+    cgroup: Tuple[Tuple[str, str], ...] = ()
     hostname: str = "cumulet"
     uid: int = 65534
     gid: int = 65534
-    syscalls: str = "default"
     rlimits: Tuple[Tuple[int, int, int], ...] = ()
     cwd: str = "/var/task"
     symlinks: Tuple[Tuple[str, str], ...] = ()
@@ -63,6 +65,7 @@ def from_json(data: Dict[str, Any]) -> Jail:
     fields = dict(data)
     fields["mounts"] = tuple(Mount(**mount) for mount in data["mounts"])
     fields["limits"] = Limits(**data["limits"])
+    fields["cgroup"] = tuple((str(a), str(b)) for a, b in data["cgroup"])
     fields["rlimits"] = tuple((int(a), int(b), int(c)) for a, b, c in data["rlimits"])
     fields["symlinks"] = tuple((str(a), str(b)) for a, b in data["symlinks"])
     return Jail(**fields)

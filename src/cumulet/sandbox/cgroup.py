@@ -1,0 +1,238 @@
+"""Control groups: how much memory, how many processes and what share of the processor an environment may have.
+
+Knows cgroup v1, v2 and both side by side. The node makes one group of its own in every hierarchy; each environment gets a group
+below it, made and entered by the environment's first process while it is still trusted.
+"""
+
+import os
+import time
+from typing import Dict, List, Optional, Tuple
+
+from cumulet.sandbox.jail import Limits
+
+Group = Tuple[Tuple[str, str], ...]
+"""(controller, absolute folder) pairs; for v2 one pair, its controller named "unified"."""
+
+_V1_WANTED = ("memory", "pids", "cpu")
+_V2_WANTED = ("memory", "pids", "cpu")
+PREFIX = "cumulet-"
+
+
+def join(group: Group, limits: Limits) -> None:
+    """Make the environment's group, set its limits, and move the calling process into it."""
+    for controller, folder in group:
+        os.makedirs(folder, exist_ok=True)
+        for name, value in _settings(controller, limits):
+            try:
+                _write(folder, name, value)
+            except OSError:
+                if name not in _OPTIONAL:
+                    raise
+    for _controller, folder in group:
+        _write(folder, "cgroup.procs", "0")
+
+
+_OPTIONAL = ("memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group")
+
+
+def _settings(controller: str, limits: Limits) -> List[Tuple[str, str]]:
+    memory, shares = str(limits.memory_bytes), max(2, int(1024 * limits.cpu_share))
+    by_controller: Dict[str, List[Tuple[str, str]]] = {
+        "memory": [("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)],
+        "pids": [("pids.max", str(limits.pids))],
+        "cpu": [("cpu.shares", str(shares))],
+        "unified": [
+            ("memory.max", memory),
+            ("memory.swap.max", "0"),
+            ("memory.oom.group", "1"),
+            ("pids.max", str(limits.pids)),
+            ("cpu.weight", str(max(1, min(10000, int(100 * limits.cpu_share))))),
+        ],
+    }
+    return by_controller[controller]
+
+
+def open_node_group() -> Group:
+    """The node's own group, made in every hierarchy that can be had; empty when limits cannot be set at all."""
+    name = "%s%d-%d" % (PREFIX, os.getpid(), _start_time(os.getpid()))
+    found: List[Tuple[str, str]] = []
+    for controller, parent in _v1_parents():
+        folder = os.path.join(parent, name)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError:
+            continue
+        if controller == "memory":
+            _try_write(folder, "memory.use_hierarchy", "1")
+        found.append((controller, folder))
+    if any(controller == "memory" for controller, _ in found):
+        return tuple(found)
+    unified = _open_v2(name)
+    return (("unified", unified),) if unified else ()
+
+
+def below(group: Group, name: str) -> Group:
+    """The group of one environment."""
+    return tuple((controller, os.path.join(folder, name)) for controller, folder in group)
+
+
+def peak_memory_bytes(group: Group) -> Optional[int]:
+    """The most memory that the group ever held, None when nothing counts it."""
+    for controller, folder in group:
+        name = {"memory": "memory.max_usage_in_bytes", "unified": "memory.peak"}.get(controller)
+        if name:
+            text = _try_read(folder, name)
+            return int(text) if text else None
+    return None
+
+
+def was_out_of_memory(group: Group) -> bool:
+    """True when the kernel has killed a process of the group for its memory limit."""
+    for controller, folder in group:
+        name = {"memory": "memory.oom_control", "unified": "memory.events"}.get(controller)
+        for line in _try_read(folder, name).splitlines() if name else ():
+            key, _, count = line.partition(" ")
+            if key == "oom_kill":
+                return int(count) > 0
+    return False
+
+
+def remove(group: Group, patience_s: float = 2.0) -> bool:
+    """Remove a group whose processes are gone; False when the kernel still holds on to one after `patience_s`."""
+    deadline = time.monotonic() + patience_s
+    is_gone = True
+    for _controller, folder in group:
+        while True:
+            try:
+                os.rmdir(folder)
+                break
+            except FileNotFoundError:
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    is_gone = False
+                    break
+                time.sleep(0.01)
+    return is_gone
+
+
+def sweep_stale() -> int:
+    """Remove the groups of nodes that no longer live, and kill what is left in them. How many were found."""
+    swept = 0
+    for parent in {parent for _, parent in _v1_parents()} | set(_v2_folders()):
+        for name in _names(parent):
+            if name.startswith(PREFIX) and not _is_alive(name):
+                _remove_tree(os.path.join(parent, name))
+                swept += 1
+    return swept
+
+
+def _is_alive(name: str) -> bool:
+    try:
+        pid, started = name[len(PREFIX) :].split("-")
+        return _start_time(int(pid)) == int(started)
+    except (ValueError, OSError):
+        return False
+
+
+def _remove_tree(folder: str) -> None:
+    for name in _names(folder):
+        if os.path.isdir(os.path.join(folder, name)):
+            _remove_tree(os.path.join(folder, name))
+    for pid in _try_read(folder, "cgroup.procs").split():
+        try:
+            os.kill(int(pid), 9)
+        except OSError:
+            pass
+    remove((("", folder),))
+
+
+def _start_time(pid: int) -> int:
+    """When the process started, in ticks since boot: with the pid, a name that is never used twice."""
+    with open("/proc/%d/stat" % pid) as file:
+        return int(file.read().rsplit(")", 1)[1].split()[19])
+
+
+def _v1_parents() -> List[Tuple[str, str]]:
+    """(controller, folder of this process's group) of the v1 hierarchies that are mounted."""
+    own: Dict[str, str] = {}
+    for line in _try_read("/proc/self", "cgroup").splitlines():
+        _number, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            own[controller] = path
+    found: List[Tuple[str, str]] = []
+    for line in _try_read("/proc/self", "mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _source, options = after.split(" ", 2)
+        if kind != "cgroup":
+            continue
+        mounted_at = before.split(" ")[4]
+        for controller in _V1_WANTED:
+            if controller in options.split(",") and controller in own and controller not in (name for name, _ in found):
+                folder = mounted_at + own[controller].rstrip("/")
+                found.append((controller, folder if os.path.isdir(folder) else mounted_at))
+    return found
+
+
+def _v2_folders() -> List[str]:
+    """This process's group in the v2 hierarchy, when it is mounted: a list of none or one."""
+    own = ""
+    for line in _try_read("/proc/self", "cgroup").splitlines():
+        if line.startswith("0::"):
+            own = line[3:].rstrip("/")
+    for line in _try_read("/proc/self", "mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        if after.startswith("cgroup2 "):
+            mounted_at = before.split(" ")[4]
+            return [mounted_at + own if os.path.isdir(mounted_at + own) else mounted_at]
+    return []
+
+
+def _open_v2(name: str) -> Optional[str]:
+    """The node's group under v2 with the controllers handed down to it, None when this machine doesn't let us."""
+    for own in _v2_folders():
+        if not set(_V2_WANTED) <= set(_try_read(own, "cgroup.controllers").split()):
+            continue
+        try:
+            if os.path.exists(os.path.join(own, "cgroup.type")):
+                # Not the root group: only a group without processes of its own may hand controllers down.
+                leaf = os.path.join(own, name + ".node")
+                os.makedirs(leaf, exist_ok=True)
+                for pid in _try_read(own, "cgroup.procs").split():
+                    _write(leaf, "cgroup.procs", pid)
+            enabled = " ".join("+" + controller for controller in _V2_WANTED)
+            _write(own, "cgroup.subtree_control", enabled)
+            folder = os.path.join(own, name)
+            os.makedirs(folder, exist_ok=True)
+            _write(folder, "cgroup.subtree_control", enabled)
+            return folder
+        except OSError:
+            continue
+    return None
+
+
+def _names(folder: str) -> List[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _write(folder: str, name: str, value: str) -> None:
+    with open(os.path.join(folder, name), "w") as file:
+        file.write(value)
+
+
+def _try_write(folder: str, name: str, value: str) -> None:
+    try:
+        _write(folder, name, value)
+    except OSError:
+        pass
+
+
+def _try_read(folder: str, name: str) -> str:
+    try:
+        with open(os.path.join(folder, name)) as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -1,0 +1,113 @@
+"""The file tree of a jail: put together on an empty tmpfs, then made the only tree there is."""
+
+import os
+
+from cumulet.sandbox import kernel
+from cumulet.sandbox.jail import Jail, Mount
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_NOATIME = 1024
+MS_NODIRATIME = 2048
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_RELATIME = 1 << 21
+MNT_DETACH = 2
+
+_MASKED = (
+    "kcore",
+    "keys",
+    "key-users",
+    "sysrq-trigger",
+    "timer_list",
+    "sched_debug",
+    "kmsg",
+    "kallsyms",
+    "slabinfo",
+    "scsi",
+    "acpi",
+)
+_STATVFS_FLAGS = ((1, MS_RDONLY), (2, MS_NOSUID), (4, MS_NODEV), (8, MS_NOEXEC), (1024, MS_NOATIME), (2048, MS_NODIRATIME))
+
+
+def make_private() -> None:
+    """From here on no mount of this namespace is seen outside, nor one from outside seen here."""
+    kernel.mount("", "/", "", MS_REC | MS_PRIVATE)
+
+
+def assemble(jail: Jail, owner_uid: int, owner_gid: int) -> None:
+    """Put the jail's tree together at `jail.root`. tmpfs folders belong to the given ids."""
+    kernel.mount("cumulet", jail.root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=2k,mode=755")
+    for mount in jail.mounts:
+        _make(mount, jail.root + mount.target, owner_uid, owner_gid)
+    for target, points_to in jail.symlinks:
+        path = jail.root + target
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.symlink(points_to, path)
+
+
+def pivot(jail: Jail) -> None:
+    """Make `jail.root` the root, read-only, and let go of the old one."""
+    os.chdir(jail.root)
+    kernel.pivot_root(".", ".")  # the old root is stacked on the new one at the same place, and taken off again
+    kernel.umount(".", MNT_DETACH)
+    os.chdir("/")
+    kernel.mount("", "/", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def _make(mount: Mount, target: str, owner_uid: int, owner_gid: int) -> None:
+    if mount.kind in ("bind", "device"):
+        _bind(mount, target)
+        return
+    os.makedirs(target, exist_ok=True)
+    exec_flag = 0 if mount.is_exec else MS_NOEXEC
+    if mount.kind == "tmpfs":
+        options = "size=%d,nr_inodes=%d,mode=%o,uid=%d,gid=%d" % (mount.size_bytes, mount.inodes, mount.mode, owner_uid, owner_gid)
+        kernel.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | exec_flag, options)
+    elif mount.kind == "proc":
+        kernel.mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        _mask_proc(target)
+    else:
+        raise ValueError("unknown kind of mount: %s" % mount.kind)
+
+
+def _bind(mount: Mount, target: str) -> None:
+    if os.path.isdir(mount.source):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if not os.path.exists(target):
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    kernel.mount(mount.source, target, "", MS_BIND)
+    flags = MS_NOSUID
+    if mount.kind != "device":
+        flags |= MS_NODEV | (MS_RDONLY if mount.is_read_only else 0)
+    _remount(target, flags | (0 if mount.is_exec else MS_NOEXEC))
+
+
+def _remount(target: str, flags: int) -> None:
+    """Add flags to a bind mount, keeping those it has: an unprivileged owner of the namespace may not take any away."""
+    has = os.statvfs(target).f_flag
+    for bit, flag in _STATVFS_FLAGS:
+        if has & bit and not (flag == MS_NODEV and not flags & MS_NODEV):
+            flags |= flag
+    kernel.mount("", target, "", MS_REMOUNT | MS_BIND | flags)
+
+
+def _mask_proc(proc: str) -> None:
+    """Hide what tells of the machine, and make what can change it read-only."""
+    for name in _MASKED:
+        path = os.path.join(proc, name)
+        if os.path.isdir(path):
+            kernel.mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=1,mode=000")
+        elif os.path.exists(path):
+            kernel.mount("/dev/null", path, "", MS_BIND)
+    for name in ("sys", "irq", "bus", "fs"):
+        path = os.path.join(proc, name)
+        if os.path.isdir(path):
+            kernel.mount(path, path, "", MS_BIND)
+            _remount(path, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)

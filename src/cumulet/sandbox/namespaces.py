@@ -1,0 +1,55 @@
+"""Namespaces: what a jail sees of processes, mounts, users, queues and host names is its own."""
+
+import os
+
+from cumulet.sandbox import kernel
+
+NEWNS = 0x00020000
+NEWCGROUP = 0x02000000
+NEWUTS = 0x04000000
+NEWIPC = 0x08000000
+NEWUSER = 0x10000000
+NEWPID = 0x20000000
+NEWNET = 0x40000000
+
+
+def become_owner_of_a_user_namespace() -> None:
+    """For a zygote that is not root: a user namespace of its own, in which it may make all the others.
+
+    Only its own ids are mapped, so that its children run under the same ids outside.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # a process that has changed its ids does not own its own /proc/self otherwise
+    kernel.unshare(NEWUSER)
+    map_ids(os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY), uid, uid, gid, gid)
+
+
+def fork_into_new_pid_namespace() -> int:
+    """Like os.fork; the child is process 1 of a new pid namespace, and the caller stays in its own."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    try:
+        kernel.unshare(NEWPID)
+        pid = os.fork()
+        if pid != 0:
+            # Otherwise the next unshare would be refused: children are born into one namespace at a time.
+            kernel.setns(own, NEWPID)
+        return pid
+    finally:
+        os.close(own)
+
+
+def map_ids(proc_self: int, inside_uid: int, outside_uid: int, inside_gid: int, outside_gid: int) -> None:
+    """Map one user and one group into the caller's new user namespace. `proc_self` is an open folder, closed here."""
+    try:
+        for name, text in (
+            ("setgroups", "deny"),  # first: without it an unprivileged process may not map groups
+            ("uid_map", "%d %d 1" % (inside_uid, outside_uid)),
+            ("gid_map", "%d %d 1" % (inside_gid, outside_gid)),
+        ):
+            fd = os.open(name, os.O_WRONLY, dir_fd=proc_self)
+            try:
+                os.write(fd, text.encode())
+            finally:
+                os.close(fd)
+    finally:
+        os.close(proc_self)
