@@ -12,7 +12,7 @@ _FILTER = seccomp.program()
 def enter(jail: Jail) -> None:
     """Confine the calling process, process 1 of a new pid namespace, for good. Raises JailError: then it must end at once.
 
-    The caller is root, or the owner of a user namespace (`namespaces.become_owner_of_a_user_namespace`).
+    The caller is root, or the owner of a user namespace (`namespaces.become_owner_of_namespaces`).
     """
     is_root = os.getuid() == 0
     uid, gid = (jail.uid, jail.gid) if is_root else (os.getuid(), os.getgid())
@@ -22,7 +22,7 @@ def enter(jail: Jail) -> None:
         step = "namespaces"
         proc_self = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
         kernel.unshare(namespaces.NEWNS | namespaces.NEWIPC | namespaces.NEWUTS)
-        _set_hostname(jail.hostname)
+        kernel.sethostname(jail.hostname)
         step = "mounts"
         mounts.make_private()
         mounts.assemble(jail, uid, gid)
@@ -45,8 +45,3 @@ def enter(jail: Jail) -> None:
 def die_with_parent() -> None:
     """From now on this process is killed when its parent ends, however that ends."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _set_hostname(name: str) -> None:
-    with open("/proc/sys/kernel/hostname", "w") as file:
-        file.write(name)

@@ -42,6 +42,10 @@ def pivot_root(new: str, old: str) -> None:
     _checked(_libc.syscall(_PIVOT_ROOT, new.encode(), old.encode()), "pivot_root")
 
 
+def sethostname(name: str) -> None:
+    _checked(_libc.sethostname(name.encode(), len(name.encode())), "sethostname")
+
+
 def prctl(option: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> int:
     return _checked(_libc.prctl(option, a, b, c, d), "prctl %d" % option)
 

@@ -13,15 +13,22 @@ NEWPID = 0x20000000
 NEWNET = 0x40000000
 
 
-def become_owner_of_a_user_namespace() -> None:
+def become_owner_of_namespaces() -> None:
     """For a zygote that is not root: a user namespace of its own, in which it may make all the others.
 
-    Only its own ids are mapped, so that its children run under the same ids outside.
+    Only its own ids are mapped, so that its children run under the same ids outside. It goes on as process 1 of a pid namespace
+    that belongs to it, because it may return from its children's only to one it owns; the process that called stays behind, waits
+    for it, and ends as it ends.
     """
     uid, gid = os.getuid(), os.getgid()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # a process that has changed its ids does not own its own /proc/self otherwise
-    kernel.unshare(NEWUSER)
+    kernel.unshare(NEWUSER | NEWPID)
     map_ids(os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY), uid, uid, gid, gid)
+    pid = os.fork()
+    if pid != 0:
+        os.closerange(0, 1024)  # whoever waits for the zygote to close its end must not wait for this one
+        _, status = os.waitpid(pid, 0)
+        os._exit(0 if status == 0 else 1)
 
 
 def fork_into_new_pid_namespace() -> int:
