@@ -1,0 +1,74 @@
+"""The second argument of every handler, as Lambda's documentation describes it."""
+
+import json
+import os
+import time
+from typing import Any, Dict, Optional
+
+
+class CognitoIdentity:
+    __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
+
+    def __init__(self, data: Dict[str, Any]) -> None:
+        self.cognito_identity_id = data.get("cognitoIdentityId")
+        self.cognito_identity_pool_id = data.get("cognitoIdentityPoolId")
+
+    def __repr__(self) -> str:
+        return "CognitoIdentity([cognito_identity_id=%s,cognito_identity_pool_id=%s])" % (
+            self.cognito_identity_id,
+            self.cognito_identity_pool_id,
+        )
+
+
+class Client:
+    __slots__ = ("app_package_name", "app_title", "app_version_code", "app_version_name", "installation_id")
+
+    def __init__(self, data: Dict[str, Any]) -> None:
+        for name in self.__slots__:
+            setattr(self, name, data.get(name))
+
+
+class ClientContext:
+    __slots__ = ("client", "custom", "env")
+
+    def __init__(self, data: Dict[str, Any]) -> None:
+        self.custom = data.get("custom")
+        self.env = data.get("env")
+        self.client = Client(data["client"]) if isinstance(data.get("client"), dict) else None
+
+
+class LambdaContext:
+    """One invocation's facts. `get_remaining_time_in_millis()` counts down to the function's timeout."""
+
+    def __init__(self, call: Dict[str, Any]) -> None:
+        self.aws_request_id = call["request_id"]
+        self.invoked_function_arn = call["invoked_arn"]
+        self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+        self.function_version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
+        self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
+        self.log_group_name = os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
+        self.log_stream_name = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
+        self.tenant_id = None
+        self.identity = CognitoIdentity(_object(call.get("cognito_identity")) or {})
+        client_context = _object(call.get("client_context"))
+        self.client_context = ClientContext(client_context) if client_context is not None else None
+        self._deadline_ms = call["deadline_ms"]
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, int(self._deadline_ms - time.time() * 1000))
+
+    def log(self, message: Any) -> None:
+        import sys
+
+        sys.stdout.write(str(message))
+
+    def __repr__(self) -> str:
+        shown = ", ".join("%s=%r" % (key, value) for key, value in sorted(vars(self).items()) if not key.startswith("_"))
+        return "LambdaContext([%s])" % shown
+
+
+def _object(text: Optional[str]) -> Optional[Dict[str, Any]]:
+    if not text:
+        return None
+    data = json.loads(text)
+    return data if isinstance(data, dict) else None

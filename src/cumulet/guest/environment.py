@@ -1,0 +1,104 @@
+"""The first process of an execution environment: walks into the jail, starts the runtime, and stays as its init.
+
+As process 1 of its pid namespace it reaps whatever is orphaned; when the runtime ends it reports how and ends, and the kernel
+kills all the rest.
+"""
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Any, Dict
+
+from cumulet.sandbox import enter, jail
+
+
+def run(launch: Dict[str, Any], channel_fd: int, output_fd: int, status_fd: int) -> None:
+    """Become the environment that `launch` describes. Never returns."""
+    status = socket.socket(fileno=status_fd)
+    try:
+        enter.die_with_parent()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.setsid()
+        started = time.monotonic()
+        enter.enter(jail.from_json(launch["jail"]))
+        jail_ms = (time.monotonic() - started) * 1000
+        _tell(status, {"jailed": jail_ms})
+        environment = launch["environment"]
+        if launch["serves_runtime_api"]:
+            environment["AWS_LAMBDA_RUNTIME_API"] = _listen(status)
+        pid = os.fork()
+        if pid == 0:
+            status.close()
+            _become_runtime(launch, channel_fd, output_fd)
+        os.close(channel_fd)
+        os.close(output_fd)
+        _tell(status, _wait_for(pid))
+    except jail.JailError as error:
+        _tell(status, {"jail_error": str(error)})
+    except BaseException as error:
+        _tell(status, {"jail_error": "%s: %s" % (type(error).__name__, error)})
+    finally:
+        os._exit(0)
+
+
+def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int) -> None:
+    """The process that runs user code: only its channel and its output are open."""
+    try:
+        null = os.open("/dev/null", os.O_RDONLY)
+        for source, target in ((null, 0), (output_fd, 1), (output_fd, 2)):
+            os.dup2(source, target)
+        if channel_fd != 3:
+            os.dup2(channel_fd, 3)
+        os.set_inheritable(3, True)
+        os.closerange(4, 1 << 16)
+        os.environ.clear()
+        os.environ.update(launch["environment"])
+        if launch["argv"]:
+            try:
+                os.execve(launch["argv"][0], launch["argv"], dict(os.environ))
+            except OSError as error:
+                os.write(2, ("%s: %s\n" % (launch["argv"][0], error.strerror)).encode())
+                os._exit(126)
+        gc.enable()
+        from cumulet.guest import python_runtime
+
+        python_runtime.serve(socket.socket(fileno=3))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _listen(status: socket.socket) -> str:
+    """Where this environment's Runtime API is asked: the socket is made inside the jail and served by the node."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+    rights = listener.fileno().to_bytes(4, sys.byteorder)
+    status.sendmsg([json.dumps({"listening": True}).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    address = "%s:%d" % listener.getsockname()
+    listener.close()
+    return address
+
+
+def _wait_for(pid: int) -> Dict[str, Any]:
+    """Reap everything that ends, until the runtime does."""
+    while True:
+        ended, wait_status = os.wait()
+        if ended == pid:
+            if os.WIFSIGNALED(wait_status):
+                return {"signal": os.WTERMSIG(wait_status)}
+            return {"code": os.WEXITSTATUS(wait_status)}
+
+
+def _tell(status: socket.socket, message: Dict[str, Any]) -> None:
+    try:
+        status.send(json.dumps(message).encode())
+    except OSError:
+        pass  # the node is gone, and with it everyone who would want to know

@@ -1,0 +1,58 @@
+"""Lambda's error documents for Python: `{"errorMessage", "errorType", "requestId", "stackTrace"}`."""
+
+import json
+import traceback
+from typing import Any, Dict, List, Optional
+
+_OWN_FILES = ("python_runtime.py", "handler.py", "<frozen importlib")
+
+
+class RuntimeFault(Exception):
+    """A failure that Lambda names itself: `Runtime.ImportModuleError` and its like."""
+
+    def __init__(self, error_type: str, message: str, stack: Optional[List[str]] = None) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.stack = stack or []
+
+
+def document(error: BaseException, request_id: str) -> Dict[str, Any]:
+    """What the caller of the function gets to see of an exception."""
+    if isinstance(error, RuntimeFault):
+        return {"errorMessage": str(error), "errorType": error.error_type, "requestId": request_id, "stackTrace": error.stack}
+    return {
+        "errorMessage": _text(error),
+        "errorType": type(error).__name__,
+        "requestId": request_id,
+        "stackTrace": stack_of(error),
+    }
+
+
+def encode(error_document: Dict[str, Any]) -> bytes:
+    return json.dumps(error_document, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def log_line(error_document: Dict[str, Any]) -> str:
+    """The document as it stands in the log, in one line: carriage returns keep the stack together."""
+    stack = "".join("\r" + line.replace("\n", "\r") for line in error_document["stackTrace"])
+    traced = "\rTraceback (most recent call last):" + stack if stack else ""
+    return "[ERROR] %s: %s%s" % (error_document["errorType"], error_document["errorMessage"], traced)
+
+
+def stack_of(error: BaseException) -> List[str]:
+    """The user's part of the stack, as `traceback` formats it."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    while frames and _is_own(frames[0].filename):
+        frames = frames[1:]
+    return traceback.format_list(frames)
+
+
+def _is_own(filename: str) -> bool:
+    return "cumulet" in filename and filename.endswith(_OWN_FILES[:2]) or filename.startswith(_OWN_FILES[2])
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "<%s that cannot be shown>" % type(error).__name__

@@ -1,0 +1,107 @@
+"""The Python runtime: loads the handler, then answers one event after the other."""
+
+import json
+import os
+import random
+import socket
+import sys
+import time
+from typing import Any, Callable, Dict
+
+from cumulet.guest import context, errors, frames, handler, logs
+
+MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
+
+
+def serve(sock: socket.socket) -> None:
+    """Serve events from `sock` until the node closes it. Never returns."""
+    channel = frames.Channel(sock)
+    started = time.monotonic()
+    _freshen()
+    logs.set_up()
+    try:
+        function = handler.load(os.environ["_HANDLER"])
+    except SystemExit as error:
+        _flush()
+        os._exit(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
+    except BaseException as error:
+        document = errors.document(error, "")
+        sys.stdout.write(errors.log_line(document) + "\n")
+        _flush()
+        channel.send(frames.INIT_ERROR, {"error_type": document["errorType"]}, errors.encode(document))
+        os._exit(1)
+    _flush()
+    channel.send(frames.READY, {"init_ms": (time.monotonic() - started) * 1000}, b"")
+    while True:
+        try:
+            _kind, call, event = channel.receive()
+        except EOFError:
+            os._exit(0)
+        _answer(channel, function, call, event)
+
+
+def _answer(channel: frames.Channel, function: Callable[[Any, Any], Any], call: Dict[str, Any], event: bytes) -> None:
+    request_id = call["request_id"]
+    logs.request_id = request_id
+    if call.get("trace_id"):
+        os.environ["_X_AMZN_TRACE_ID"] = call["trace_id"]
+    else:
+        os.environ.pop("_X_AMZN_TRACE_ID", None)
+    try:
+        result = _encode(function(_decode(event), context.LambdaContext(call)))
+    except SystemExit as error:
+        _flush()
+        os._exit(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
+    except BaseException as error:
+        document = errors.document(error, request_id)
+        sys.stdout.write(errors.log_line(document) + "\n")
+        _flush()
+        channel.send(frames.ERROR, {"request_id": request_id, "error_type": document["errorType"]}, errors.encode(document))
+        return
+    _flush()
+    channel.send(frames.RESULT, {"request_id": request_id}, result)
+
+
+def _decode(event: bytes) -> Any:
+    try:
+        return json.loads(event)
+    except ValueError as error:
+        raise errors.RuntimeFault("Runtime.UnmarshalError", "Unable to unmarshal input: %s" % error)
+
+
+def _encode(result: Any) -> bytes:
+    try:
+        encoded = json.dumps(result, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    except Exception as error:
+        raise errors.RuntimeFault("Runtime.MarshalError", "Unable to marshal response: %s" % error)
+    if len(encoded) > MAX_ANSWER_BYTES:
+        message = "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
+        raise errors.RuntimeFault("Function.ResponseSizeTooLarge", message)
+    return encoded
+
+
+def _freshen() -> None:
+    """What a fork must not share with its siblings: the path to code, and every source of randomness."""
+    sys.path[:0] = [path for path in os.environ["PYTHONPATH"].split(":") if path]
+    sys.path_importer_cache.clear()
+    sys.argv = ["/var/runtime/bootstrap"]
+    random.seed()
+    if "ssl" in sys.modules:
+        sys.modules["ssl"].RAND_add(os.urandom(32), 32.0)
+    if hasattr(time, "tzset"):
+        time.tzset()
+    # The zygote's own standard streams were the node's; these are the environment's, written through at each line.
+    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)
+    sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)
+    sys.stdout.reconfigure(line_buffering=True)
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, "__%s__" % name, getattr(sys, name))
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # user code may have closed or replaced it

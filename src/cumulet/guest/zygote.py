@@ -1,0 +1,66 @@
+"""A zygote: an interpreter that stands ready, with nobody's code in it, and becomes execution environments by forking.
+
+Started by the node with the control socket as file descriptor 3. Each request is one message: a JSON launch and, as passed file
+descriptors, the runtime's channel, its output pipe and the status socket. The answer is one message with a pidfd of the
+environment's first process.
+"""
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+
+_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_CONTROL_FD = 3
+_MAX_MESSAGE = 1 << 18
+
+
+def main() -> None:
+    """Prepare, then fork for every request until the node is gone."""
+    sys.path.insert(0, _PACKAGE_PARENT)
+    from cumulet.guest import environment, preload
+    from cumulet.sandbox import enter, kernel, namespaces
+
+    sys.path.remove(_PACKAGE_PARENT)
+
+    enter.die_with_parent()
+    control = socket.socket(fileno=_CONTROL_FD)
+    if os.getuid() != 0:
+        namespaces.become_owner_of_namespaces()
+        enter.die_with_parent()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; the node learns of ends by pidfd
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of the terminal; the node decides
+    preload.load()
+    gc.disable()
+    gc.collect()
+    gc.freeze()  # so that no child's collector touches, and so copies, what is shared
+    control.send(b"{}")
+    while True:
+        data, ancillary, _flags, _address = control.recvmsg(_MAX_MESSAGE, socket.CMSG_SPACE(3 * 4))
+        if not data:
+            return
+        fds = [fd for level, kind, raw in ancillary if kind == socket.SCM_RIGHTS for fd in _ints(raw)]
+        try:
+            pid = namespaces.fork_into_new_pid_namespace()
+        except OSError as error:
+            control.send(json.dumps({"error": str(error)}).encode())
+            pid = -1
+        if pid == 0:
+            control.close()
+            environment.run(json.loads(data), *fds)  # never returns
+        for fd in fds:
+            os.close(fd)
+        if pid > 0:
+            pidfd = kernel.pidfd_open(pid)
+            control.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pidfd.to_bytes(4, sys.byteorder))])
+            os.close(pidfd)
+
+
+def _ints(raw: bytes) -> "list[int]":
+    return [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw) - 3, 4)]
+
+
+if __name__ == "__main__":
+    main()

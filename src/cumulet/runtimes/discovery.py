@@ -1,0 +1,168 @@
+"""Which interpreters this machine has, and which runtime identifiers they run."""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from cumulet.runtimes.contract import RuntimeStatus
+from cumulet.runtimes.jails import own_folders
+
+PYTHON_RUNTIMES = tuple(f"python3.{minor}" for minor in range(8, 15))
+NODE_RUNTIMES = tuple(f"nodejs{major}.x" for major in (16, 18, 20, 22, 24))
+CUSTOM_RUNTIMES = ("provided", "provided.al2", "provided.al2023")
+_SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+_NODE_SDK_FOLDERS = ("/usr/local/lib/node_modules", "/usr/lib/node_modules", "/usr/share/nodejs")
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A program that runs functions. `version` is (major, minor, patch); `folders` are what it needs beside the system's own."""
+
+    executable: str
+    version: tuple[int, int, int]
+    folders: tuple[str, ...]
+
+    @property
+    def version_text(self) -> str:
+        return ".".join(str(part) for part in self.version)
+
+
+@functools.cache
+def python_interpreters() -> dict[int, Interpreter]:
+    """The newest interpreter of each minor version of Python 3 from 3.8 on, by that number."""
+    found: dict[int, Interpreter] = {}
+    for executable in sorted(_python_candidates()):
+        interpreter = _ask_python(executable)
+        if interpreter is not None:
+            known = found.get(interpreter.version[1])
+            if known is None or interpreter.version > known.version:
+                found[interpreter.version[1]] = interpreter
+    return found
+
+
+@functools.cache
+def node_interpreters() -> dict[int, Interpreter]:
+    """Node.js by major version."""
+    found: dict[int, Interpreter] = {}
+    candidates = {shutil.which("node") or "", *map(str, Path.home().glob(".nvm/versions/node/*/bin/node"))}
+    for executable in sorted(filter(None, candidates)):
+        path = str(Path(executable).resolve())
+        printed = _output_of([path, "--version"])
+        if printed and (match := re.fullmatch(r"v(\d+)\.(\d+)\.(\d+)\S*", printed)):
+            version = (int(match[1]), int(match[2]), int(match[3]))
+            found.setdefault(version[0], Interpreter(path, version, own_folders(path, str(Path(path).parent.parent))))
+    return found
+
+
+def choose(found: dict[int, Interpreter], wanted: int, *, is_strict: bool) -> Interpreter | None:
+    """The interpreter of the wanted version; else, unless strict, the nearest, a newer one before an older."""
+    if wanted in found:
+        return found[wanted]
+    if is_strict or not found:
+        return None
+    return found[min(found, key=lambda version: (abs(version - wanted), -version))]
+
+
+def wanted_version(runtime: str) -> int:
+    """3.12 -> 12, nodejs20.x -> 20."""
+    return (
+        int(runtime.rsplit(".", 1)[1]) if runtime.startswith("python") else int(runtime.removeprefix("nodejs").removesuffix(".x"))
+    )
+
+
+@functools.cache
+def python_sdk() -> tuple[tuple[str, str], ...]:
+    """(source, target) of boto3 and what it needs, from the node's own packages: plain Python, so any interpreter may have it."""
+    found = []
+    for name in _SDK_PACKAGES:
+        for folder in sys.path:
+            for source in (Path(folder) / name, Path(folder) / f"{name}.py"):
+                if folder and source.exists():
+                    found.append((str(source), f"/var/runtime/{source.name}"))
+                    break
+            else:
+                continue
+            break
+    return tuple(found)
+
+
+def sdk_supports(minor: int) -> bool:
+    """Whether the node's boto3 says that it runs on Python 3.`minor`."""
+    required = metadata.metadata("boto3")["Requires-Python"] or ""
+    match = re.search(r">=\s*3\.(\d+)", required)
+    return match is None or minor >= int(match[1])
+
+
+@functools.cache
+def find_node_sdk() -> str | None:
+    """A folder of Node modules that holds the AWS SDK v3: `$CUMULET_NODE_MODULES`, or the machine's global one."""
+    for folder in (os.environ.get("CUMULET_NODE_MODULES", ""), *_NODE_SDK_FOLDERS):
+        if folder and (Path(folder) / "@aws-sdk").is_dir():
+            return str(Path(folder).resolve())
+    return None
+
+
+def survey_runtimes(*, is_strict: bool = False) -> list[RuntimeStatus]:
+    """Every runtime identifier and what runs it here."""
+    statuses = [_python_status(runtime, is_strict) for runtime in PYTHON_RUNTIMES]
+    statuses += [_node_status(runtime, is_strict) for runtime in NODE_RUNTIMES]
+    return statuses + [RuntimeStatus(runtime, True, None, None) for runtime in CUSTOM_RUNTIMES]
+
+
+def _python_status(runtime: str, is_strict: bool) -> RuntimeStatus:
+    interpreter = choose(python_interpreters(), wanted_version(runtime), is_strict=is_strict)
+    if interpreter is None:
+        return RuntimeStatus(runtime, False, None, None, ("no such Python on this machine",))
+    notes = []
+    if interpreter.version[1] != wanted_version(runtime):
+        notes.append(f"not on this machine: Python {interpreter.version_text} runs it")
+    if not sdk_supports(interpreter.version[1]):
+        notes.append(f"without boto3, which no longer supports Python 3.{interpreter.version[1]}")
+    return RuntimeStatus(runtime, True, interpreter.executable, interpreter.version_text, tuple(notes))
+
+
+def _node_status(runtime: str, is_strict: bool) -> RuntimeStatus:
+    interpreter = choose(node_interpreters(), wanted_version(runtime), is_strict=is_strict)
+    if interpreter is None:
+        return RuntimeStatus(runtime, False, None, None, ("no such Node.js on this machine",))
+    notes = []
+    if interpreter.version[0] != wanted_version(runtime):
+        notes.append(f"not on this machine: Node.js {interpreter.version_text} runs it")
+    if find_node_sdk() is None:
+        notes.append("without the AWS SDK: npm install it somewhere, and set CUMULET_NODE_MODULES to that node_modules")
+    return RuntimeStatus(runtime, True, interpreter.executable, interpreter.version_text, tuple(notes))
+
+
+def _python_candidates() -> set[str]:
+    folders = [*os.environ.get("PATH", "").split(":"), "/usr/bin", "/usr/local/bin"]
+    folders += map(str, Path.home().glob(".pyenv/versions/3.*/bin"))
+    folders += map(str, Path.home().glob(".local/share/uv/python/*/bin"))
+    found = {str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")}
+    for folder in filter(None, folders):
+        if "shims" in folder:  # pyenv's shell scripts: the real ones are found above
+            continue
+        found.update(str(path) for path in Path(folder).glob("python3*") if re.fullmatch(r"python3(\.\d+)?", path.name))
+    return {str(Path(path).resolve()) for path in found if os.access(path, os.X_OK)}
+
+
+def _ask_python(executable: str) -> Interpreter | None:
+    printed = _output_of([executable, "-I", "-S", "-c", "import sys; print(*sys.version_info[:3], sys.base_prefix)"])
+    if not printed:
+        return None
+    major, minor, patch, prefix = printed.split(" ", 3)
+    if int(major) != 3 or int(minor) < 8:
+        return None
+    return Interpreter(executable, (3, int(minor), int(patch)), own_folders(executable, prefix))
+
+
+def _output_of(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,116 @@
+"""An environment that speaks frames over a socket pair: Python and Node."""
+
+import asyncio
+import time
+from typing import cast
+
+from cumulet.runtimes import frames
+from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, Exit, FunctionSpec, InitError
+from cumulet.runtimes.faults import exit_document
+from cumulet.runtimes.process import ProcessTree
+
+
+class FramedEnvironment(asyncio.Protocol):
+    """See the contract `Environment`. Anything unexpected on the channel ends the environment."""
+
+    def __init__(self, id: str, spec: FunctionSpec, tree: ProcessTree, phases: dict[str, float]) -> None:
+        self.id = id
+        self.spec = spec
+        self.phases = phases
+        self.init_ms = 0.0
+        self.exited = tree.exited
+        self._tree = tree
+        self._decoder = frames.Decoder()
+        self._request_id = ""
+        self._answer: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport | None = None
+        self._broken = ""
+
+    async def initialise(self, timeout_s: float) -> None:
+        """Wait for the runtime to have loaded the handler. Raises InitError, or JailFailed."""
+        started = time.monotonic()
+        try:
+            await self._tree.jailed
+            self.phases["jail"] = self._tree.jail_ms
+            kind, head, body = await asyncio.wait_for(self._answer, timeout_s)
+        except TimeoutError:
+            self.kill()
+            await self.exited
+            spent_ms = (time.monotonic() - started) * 1000
+            raise InitError("Sandbox.Timedout", b"", spent_ms, Exit(signal=9)) from None
+        except EnvironmentLost as lost:
+            spent_ms = (time.monotonic() - started) * 1000
+            error_type, document = exit_document("", lost.exit)
+            raise InitError(error_type, document, spent_ms, lost.exit) from None
+        self.init_ms = (time.monotonic() - started) * 1000 - self._tree.jail_ms
+        self.phases["init"] = self.init_ms
+        self._tree.drain_output()
+        if kind == frames.READY:
+            return
+        self.kill()
+        await self.exited
+        if kind == frames.INIT_ERROR:
+            raise InitError(str(head.get("error_type", "Unknown")), body, self.init_ms)
+        raise InitError("Runtime.Unknown", b"{}", self.init_ms)
+
+    async def invoke(self, call: Call) -> Answer:
+        if self._transport is None or self._broken or self.exited.done():
+            raise await self._lost()
+        self._request_id = call.request_id
+        self._answer = asyncio.get_running_loop().create_future()
+        head = {
+            "request_id": call.request_id,
+            "deadline_ms": call.deadline_ms,
+            "invoked_arn": call.invoked_arn,
+            "client_context": call.client_context,
+            "cognito_identity": call.cognito_identity,
+            "trace_id": call.trace_id,
+        }
+        self._transport.write(frames.encode(frames.INVOKE, head, call.payload))
+        kind, answered, body = await self._answer
+        self._request_id = ""
+        self._tree.drain_output()
+        if answered.get("request_id") != call.request_id or kind not in (frames.RESULT, frames.ERROR):
+            self._break("an answer to another request")
+            raise await self._lost()
+        return Answer(body, str(answered.get("error_type", "Unknown")) if kind == frames.ERROR else None)
+
+    def kill(self) -> None:
+        self._tree.kill()
+
+    def max_memory_mb(self) -> int:
+        return self._tree.max_memory_mb()
+
+    def is_settled(self) -> bool:
+        return not self._request_id
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._decoder.feed(data):
+                if self._answer.done():
+                    return self._break("an answer that nobody waits for")
+                self._answer.set_result(frame)
+        except frames.ProtocolError as error:
+            self._break(str(error))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._break("")
+
+    def _break(self, reason: str) -> None:
+        """Nothing more can be believed of this environment: end it, and tell who waits once it is gone."""
+        self._broken = self._broken or reason or "the channel was closed"
+        self.kill()
+        if self._transport is not None:
+            self._transport.close()
+        self.exited.add_done_callback(lambda _: self._fail_waiting())
+
+    def _fail_waiting(self) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(EnvironmentLost(self.exited.result(), self._broken))
+            self._answer.exception()
+
+    async def _lost(self) -> EnvironmentLost:
+        return EnvironmentLost(await self.exited, self._broken)

@@ -1,0 +1,192 @@
+"""All runtimes of a node: from a function's spec to an environment that has loaded its handler."""
+
+import asyncio
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cumulet
+from cumulet.core.errors import NotImplementedFault
+from cumulet.runtimes import discovery
+from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output, RuntimeStatus
+from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter
+from cumulet.runtimes.framed import FramedEnvironment
+from cumulet.runtimes.jails import Runtime, jail_of
+from cumulet.runtimes.packages import PackageCache
+from cumulet.runtimes.process import ProcessTree
+from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
+from cumulet.runtimes.variables import variables_of
+from cumulet.runtimes.zygotes import Zygote
+from cumulet.sandbox import cgroup
+from cumulet.sandbox.jail import to_json
+
+_NODE_RUNTIME = Path(cumulet.__file__).parent / "guest" / "node"
+_NODE_RUNTIME_INSIDE = "/var/runtime/cumulet"
+
+
+class RuntimeUnavailable(NotImplementedFault):
+    """No installed program runs this runtime."""
+
+
+class NodeRuntimes:
+    """Keeps a zygote per interpreter, started when first needed, and every environment that they forked."""
+
+    def __init__(self, folder: Path, packages: PackageCache, *, is_strict: bool = False) -> None:
+        self._root = folder / "root"
+        self._packages = packages
+        self._is_strict = is_strict
+        self._zygotes: dict[str, Zygote] = {}
+        self._opening: dict[str, asyncio.Task[Zygote]] = {}
+        self._live: set[Environment] = set()
+        self._started = 0
+        self._group: cgroup.Group = ()
+
+    async def open(self) -> None:
+        """Sweep what a killed node left, and start the zygote that most functions will want."""
+        self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        await asyncio.to_thread(cgroup.sweep_stale)
+        self._group = await asyncio.to_thread(cgroup.open_node_group)
+        await self._zygote(self._own_python())
+
+    async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
+        started = time.monotonic()
+        plan = self._plan(spec)
+        code = await self._packages.path_of(spec.code)
+        layers = await self._packages.layers_of(spec.layers)
+        zygote = await self._zygote(plan.forked_from)
+        self._started += 1
+        group = cgroup.below(self._group, launch.id)
+        jail = jail_of(spec, plan.runtime, root=self._root, code=code, layers=layers, group=group, number=self._started)
+        request = {
+            "jail": to_json(jail),
+            "environment": variables_of(spec, launch, python_version=plan.python_version),
+            "argv": plan.argv(code, layers),
+            "serves_runtime_api": plan.serves_runtime_api,
+        }
+        if plan.note:
+            output(f"{plan.note}\n".encode())
+        phases = {"prepare": (time.monotonic() - started) * 1000}
+        forking = time.monotonic()
+        tree, channel = await zygote.fork(request, output, group)
+        phases["fork"] = (time.monotonic() - forking) * 1000
+        environment = await self._attached(plan, launch, spec, tree, channel, phases)
+        self._live.add(environment)
+        tree.on_exit = lambda: self._live.discard(environment)
+        try:
+            await environment.initialise(launch.init_timeout_s)
+        except BaseException:
+            environment.kill()
+            raise
+        return environment
+
+    def statuses(self) -> list[RuntimeStatus]:
+        return discovery.survey_runtimes(is_strict=self._is_strict)
+
+    async def close(self) -> None:
+        live = list(self._live)
+        for environment in live:
+            environment.kill()
+        if live:
+            await asyncio.wait([environment.exited for environment in live], timeout=10)
+        for zygote in self._zygotes.values():
+            zygote.close()
+        self._zygotes.clear()
+        await asyncio.to_thread(cgroup.remove, self._group)
+        await asyncio.to_thread(shutil.rmtree, self._root, True)
+
+    async def _attached(
+        self, plan: "_Plan", launch: Launch, spec: FunctionSpec, tree: ProcessTree, channel: Any, phases: dict[str, float]
+    ) -> FramedEnvironment | RuntimeApiEnvironment:
+        if plan.serves_runtime_api:
+            channel.close()
+            return RuntimeApiEnvironment(launch.id, spec, tree, phases)
+        environment = FramedEnvironment(launch.id, spec, tree, phases)
+        channel.setblocking(False)
+        await asyncio.get_running_loop().create_connection(lambda: environment, sock=channel)
+        return environment
+
+    def _plan(self, spec: FunctionSpec) -> "_Plan":
+        """How this runtime is run here. Raises RuntimeUnavailable."""
+        runtime = spec.runtime
+        if runtime in CUSTOM_RUNTIMES:
+            return _Plan(self._own_python(), Runtime(), argv=_bootstrap, serves_runtime_api=True)
+        if runtime in discovery.PYTHON_RUNTIMES:
+            found = self._choose(discovery.python_interpreters(), runtime, "Python")
+            sdk = discovery.python_sdk() if discovery.sdk_supports(found.version[1]) else ()
+            version = f"{found.version[0]}.{found.version[1]}"
+            note = self._note(runtime, found, found.version[1], "Python")
+            return _Plan(found, Runtime(found.folders, sdk), python_version=version, note=note)
+        if runtime in discovery.NODE_RUNTIMES:
+            found = self._choose(discovery.node_interpreters(), runtime, "Node.js")
+            bound = [(str(_NODE_RUNTIME), _NODE_RUNTIME_INSIDE)]
+            if (sdk_folder := discovery.find_node_sdk()) is not None:
+                bound.append((sdk_folder, "/var/runtime/node_modules"))
+            heap = f"--max-old-space-size={max(32, spec.memory_mb * 3 // 4)}"
+            argv = [found.executable, heap, f"{_NODE_RUNTIME_INSIDE}/runtime.mjs"]
+            note = self._note(runtime, found, found.version[0], "Node.js")
+            return _Plan(self._own_python(), Runtime(found.folders, tuple(bound)), argv=lambda _code, _layers: argv, note=note)
+        raise RuntimeUnavailable(f"the runtime {runtime} is not implemented on this node")
+
+    def _choose(self, found: dict[int, Interpreter], runtime: str, language: str) -> Interpreter:
+        chosen = discovery.choose(found, discovery.wanted_version(runtime), is_strict=self._is_strict)
+        if chosen is None:
+            raise RuntimeUnavailable(f"the runtime {runtime} needs {language}, and this machine has no such version")
+        return chosen
+
+    def _note(self, runtime: str, found: Interpreter, version: int, language: str) -> str:
+        if version == discovery.wanted_version(runtime):
+            return ""
+        return f"INIT_NOTE runtime {runtime} is not on this machine: running on {language} {found.version_text}"
+
+    def _own_python(self) -> Interpreter:
+        """The interpreter whose zygote also starts programs that are not Python."""
+        found = discovery.python_interpreters()
+        own = sys.version_info.minor
+        return found.get(own) or found[max(found)]
+
+    async def _zygote(self, interpreter: Interpreter) -> Zygote:
+        path = interpreter.executable
+        zygote = self._zygotes.get(path)
+        if zygote is not None and zygote.is_open:
+            return zygote
+        if path not in self._opening:
+            self._opening[path] = asyncio.create_task(self._open_zygote(path))
+            self._opening[path].add_done_callback(lambda _: self._opening.pop(path, None))
+        return await asyncio.shield(self._opening[path])
+
+    async def _open_zygote(self, path: str) -> Zygote:
+        zygote = Zygote(path)
+        await zygote.open()
+        self._zygotes[path] = zygote
+        return zygote
+
+
+def _bootstrap(code: Path, layers: Path | None) -> list[str]:
+    """A function's own program, or a layer's."""
+    if not (code / "bootstrap").exists() and layers is not None and (layers / "bootstrap").exists():
+        return ["/opt/bootstrap"]
+    return ["/var/task/bootstrap"]
+
+
+class _Plan:
+    """How one runtime is run: forked from which zygote, with which additions to the tree, as which program."""
+
+    def __init__(
+        self,
+        forked_from: Interpreter,
+        runtime: Runtime,
+        *,
+        argv: Callable[[Path, Path | None], list[str]] = lambda _code, _layers: [],
+        python_version: str | None = None,
+        serves_runtime_api: bool = False,
+        note: str = "",
+    ) -> None:
+        self.forked_from = forked_from
+        self.runtime = runtime
+        self.argv = argv
+        self.python_version = python_version
+        self.serves_runtime_api = serves_runtime_api
+        self.note = note

@@ -1,0 +1,129 @@
+"""A process tree in its jail, seen from the node: its output, its end, its memory, and the means to kill it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from cumulet.runtimes.contract import Exit, Output
+from cumulet.sandbox import cgroup
+
+_OUTPUT_CHUNK = 1 << 16
+
+
+class JailFailed(Exception):
+    """A wall could not be built: a fault of the platform or of the machine, never of the user's code."""
+
+
+class ProcessTree:
+    """One environment's processes. `exited` is done when the first of them, and so all, are gone.
+
+    The node holds a pidfd, so that neither killing nor waiting can meet a process that took over the number.
+    """
+
+    def __init__(self, pidfd: int, status: socket.socket, output_fd: int, output: Output, group: cgroup.Group) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pidfd = pidfd
+        self._status = status
+        self._output_fd = output_fd
+        self._output = output
+        self._group = group
+        self._last_words = Exit(signal=int(signal.SIGKILL))
+        self._peak_bytes = 0
+        self.jail_ms = 0.0
+        self.listener: asyncio.Future[socket.socket] = self._loop.create_future()
+        self.jailed: asyncio.Future[None] = self._loop.create_future()
+        self.exited: asyncio.Future[Exit] = self._loop.create_future()
+        self.on_exit: Callable[[], None] = lambda: None
+        os.set_blocking(output_fd, False)
+        status.setblocking(False)
+        self._loop.add_reader(pidfd, self._on_gone)
+        self._loop.add_reader(status.fileno(), self._on_status)
+        self._loop.add_reader(output_fd, self._on_output)
+
+    def kill(self) -> None:
+        """SIGKILL to process 1 of its namespace, and by the kernel to all the others."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):  # it is ending by itself; `exited` will tell
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def max_memory_mb(self) -> int:
+        if self._pidfd >= 0:
+            self._peak_bytes = cgroup.peak_memory_bytes(self._group) or self._peak_bytes
+        return -(-self._peak_bytes >> 20) if self._peak_bytes else 0
+
+    def drain_output(self) -> None:
+        """Read what is in the pipe now: what was written before an answer came is in it."""
+        for _ in range(64):  # a writer that is faster than this loop must not hold it
+            if not self._read_output():
+                return
+
+    def _on_output(self) -> None:
+        self._read_output()
+
+    def _read_output(self) -> bool:
+        try:
+            data = os.read(self._output_fd, _OUTPUT_CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._loop.remove_reader(self._output_fd)
+            return False
+        self._output(data)
+        return True
+
+    def _on_status(self) -> None:
+        while True:
+            try:
+                data, ancillary, _flags, _address = self._status.recvmsg(1 << 14, socket.CMSG_SPACE(4))
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._loop.remove_reader(self._status.fileno())
+                return
+            self._hear(json.loads(data), [raw for _level, kind, raw in ancillary if kind == socket.SCM_RIGHTS])
+
+    def _hear(self, message: dict[str, Any], rights: list[bytes]) -> None:
+        if "jailed" in message:
+            self.jail_ms = message["jailed"]
+            if not self.jailed.done():
+                self.jailed.set_result(None)
+        elif "jail_error" in message and not self.jailed.done():
+            self.jailed.set_exception(JailFailed(message["jail_error"]))
+            self.jailed.exception()
+        elif "listening" in message:
+            listener = socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder))
+            self.listener.set_result(listener)
+        elif "code" in message or "signal" in message:
+            self._last_words = Exit(code=message.get("code"), signal=message.get("signal"))
+
+    def _on_gone(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        self._on_status()
+        self.drain_output()
+        self.max_memory_mb()
+        for fd in (self._status.fileno(), self._output_fd):
+            self._loop.remove_reader(fd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self._status.close()
+        os.close(self._output_fd)
+        if self.listener.done() and not self.listener.cancelled():
+            self.listener.result().close()
+        self.listener.cancel()
+        if not self.jailed.done():
+            self.jailed.set_exception(JailFailed("the environment ended before its jail stood"))
+            self.jailed.exception()
+        is_out_of_memory = cgroup.was_out_of_memory(self._group)
+        last = self._last_words
+        # The kernel takes a moment to let go of a group whose last process has just ended: off the event loop.
+        removal = self._loop.run_in_executor(None, cgroup.remove, self._group)
+        removal.add_done_callback(lambda _: self.exited.set_result(Exit(last.code, last.signal, is_out_of_memory)))
+        self.on_exit()

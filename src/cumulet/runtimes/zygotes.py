@@ -1,0 +1,128 @@
+"""Zygotes, seen from the node: started once per interpreter, asked for environments, watched."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cumulet
+from cumulet.runtimes.contract import Output
+from cumulet.runtimes.process import JailFailed, ProcessTree
+from cumulet.sandbox import cgroup
+
+_SCRIPT = Path(cumulet.__file__).parent / "guest" / "zygote.py"
+
+
+class Zygote:
+    """One interpreter that stands ready. Requests are answered in the order in which they were sent."""
+
+    def __init__(self, executable: str) -> None:
+        self.executable = executable
+        self._waiting: list[asyncio.Future[int]] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def open(self) -> None:
+        """Start the interpreter; returns when it can fork."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = await loop.run_in_executor(None, self._spawn, theirs)
+        theirs.close()
+        ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self._control = ours
+        ready: asyncio.Future[int] = loop.create_future()
+        self._waiting.append(ready)
+        loop.add_reader(ours.fileno(), self._on_answer)
+        await asyncio.wait_for(ready, 20)
+
+    @property
+    def is_open(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    async def fork(self, launch: dict[str, Any], output: Output, group: cgroup.Group) -> tuple[ProcessTree, socket.socket]:
+        """A new environment and the node's end of its channel. Raises JailFailed when the zygote cannot fork."""
+        loop = asyncio.get_running_loop()
+        channel, their_channel = socket.socketpair()
+        output_fd, their_output = os.pipe()
+        status, their_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs = (their_channel.fileno(), their_output, their_status.fileno())
+        answer: asyncio.Future[int] = loop.create_future()
+        try:
+            rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in theirs)
+            self._control.sendmsg([json.dumps(launch).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            self._waiting.append(answer)
+            their_channel.close()
+            os.close(their_output)
+            their_status.close()
+            pidfd = await asyncio.shield(answer)
+        except BaseException as error:
+            channel.close()
+            os.close(output_fd)
+            status.close()
+            if answer in self._waiting:
+                answer.add_done_callback(_kill_unwanted)
+            if isinstance(error, OSError):
+                raise JailFailed(f"the zygote of {self.executable} does not answer: {error}") from error
+            raise
+        return ProcessTree(pidfd, status, output_fd, output, group), channel
+
+    def close(self) -> None:
+        """End the zygote and, by the kernel, every environment that it forked."""
+        if self._process is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _spawn(self, control: socket.socket) -> "subprocess.Popen[bytes]":
+        def to_three() -> None:
+            os.dup2(control.fileno(), 3)
+
+        # -I and -S: nothing of the machine's or the user's Python configuration gets in.
+        command = [self.executable, "-I", "-S", "-B", str(_SCRIPT)]
+        environment = {"PATH": "/usr/bin:/bin", "LANG": "en_US.UTF-8", "PYTHONUTF8": "1"}
+        fd = control.fileno()
+        if fd == 3:
+            return subprocess.Popen(command, pass_fds=(3,), env=environment, stdin=subprocess.DEVNULL, cwd="/")
+        return subprocess.Popen(command, pass_fds=(3, fd), env=environment, stdin=subprocess.DEVNULL, cwd="/", preexec_fn=to_three)
+
+    def _on_answer(self) -> None:
+        while True:
+            try:
+                data, ancillary, _flags, _address = self._control.recvmsg(1 << 14, socket.CMSG_SPACE(4))
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._control.fileno())
+                for answer in self._waiting:
+                    if not answer.done():
+                        answer.set_exception(JailFailed(f"the zygote of {self.executable} has ended"))
+                self._waiting.clear()
+                return
+            answer = self._waiting.pop(0)
+            message = json.loads(data)
+            if "error" in message:
+                answer.set_exception(JailFailed(message["error"]))
+                continue
+            pidfd = -1
+            for _level, kind, raw in ancillary:
+                if kind == socket.SCM_RIGHTS:
+                    pidfd = int.from_bytes(raw[:4], sys.byteorder)
+            answer.set_result(pidfd)
+
+
+def _kill_unwanted(answer: "asyncio.Future[int]") -> None:
+    """An environment whose caller was cancelled while it was being forked."""
+    if not answer.cancelled() and answer.exception() is None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(answer.result(), signal.SIGKILL)
+        os.close(answer.result())
