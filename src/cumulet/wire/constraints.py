@@ -1,0 +1,132 @@
+"""What a model demands of an input beyond its types: presence, length, range, pattern, enumeration. Compiled once per shape."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from botocore.model import Shape
+
+from cumulet.core.errors import Fault
+
+Check = Callable[[Any, str, list[str]], None]
+"""(value, path, findings): adds a sentence for everything that is wrong."""
+
+
+class ValidationFault(Fault):
+    """The input breaks the model's constraints."""
+
+    code = "ValidationException"
+    status = 400
+
+
+class Constraints:
+    """The checks of a service's shapes. Messages have the form that AWS services use."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check | None] = {}
+
+    def check(self, shape: Shape, value: dict[str, Any]) -> None:
+        """Raises ValidationFault naming everything that is wrong."""
+        check = self._of(shape)
+        findings: list[str] = []
+        if check is not None:
+            check(value, "", findings)
+        if findings:
+            count = f"{len(findings)} validation error{'s' if len(findings) > 1 else ''} detected: "
+            raise ValidationFault(count + "; ".join(findings))
+
+    def _of(self, shape: Shape) -> Check | None:
+        if shape.name not in self._checks:
+            self._checks[shape.name] = lambda value, path, findings: self._later(shape, value, path, findings)
+            self._checks[shape.name] = self._make(shape)
+        return self._checks[shape.name]
+
+    def _later(self, shape: Shape, value: Any, path: str, findings: list[str]) -> None:
+        check = self._checks[shape.name]
+        if check is not None:
+            check(value, path, findings)
+
+    def _make(self, shape: Shape) -> Check | None:
+        kind = shape.type_name
+        if kind == "structure":
+            return self._structure(shape)
+        own = _own_rules(shape)
+        inner = self._of(shape.member) if kind == "list" else self._of(shape.value) if kind == "map" else None
+        if not own and inner is None:
+            return None
+
+        def check(value: Any, path: str, findings: list[str]) -> None:
+            for rule, words in own:
+                if not rule(value):
+                    findings.append(f"Value {_shown(value)} at '{path}' failed to satisfy constraint: {words}")
+            if inner is not None:
+                pairs = value.items() if kind == "map" else enumerate(value, 1)
+                for key, item in pairs:
+                    if item is not None:
+                        inner(item, f"{path}.{key}" if kind == "map" else f"{path}.{key}.member", findings)
+
+        return check
+
+    def _structure(self, shape: Shape) -> Check:
+        members = [
+            (name, _lower_first(name), self._of(member), name in shape.required_members) for name, member in shape.members.items()
+        ]
+        members = [member for member in members if member[2] is not None or member[3]]
+
+        def check(value: Any, path: str, findings: list[str]) -> None:
+            for name, shown, inner, is_required in members:
+                item = value.get(name)
+                where = f"{path}.{shown}" if path else shown
+                if item is None:
+                    if is_required:
+                        findings.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
+                elif inner is not None:
+                    inner(item, where, findings)
+
+        return check
+
+
+def _own_rules(shape: Shape) -> list[tuple[Callable[[Any], bool], str]]:
+    rules: list[tuple[Callable[[Any], bool], str]] = []
+    traits, kind = shape.metadata, shape.type_name
+    is_sized = kind in ("string", "blob", "list", "map")
+    size: Callable[[Any], Any] = len if is_sized else lambda value: value
+    less, more = (
+        ("length less than or equal to", "length greater than or equal to")
+        if is_sized
+        else ("value less than or equal to", "value greater than or equal to")
+    )
+    if (low := traits.get("min")) is not None:
+        rules.append((lambda value: size(value) >= low, f"Member must have {more} {low}"))
+    if (high := traits.get("max")) is not None:
+        rules.append((lambda value: size(value) <= high, f"Member must have {less} {high}"))
+    if pattern := _compiled(traits.get("pattern")):
+        rules.append(
+            (
+                lambda value: pattern.fullmatch(value) is not None,
+                f"Member must satisfy regular expression pattern: {traits['pattern']}",
+            )
+        )
+    if values := traits.get("enum"):
+        known = frozenset(values)
+        rules.append((lambda value: value in known, f"Member must satisfy enum value set: [{', '.join(values)}]"))
+    return rules
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    """Models are written for Java: a pattern that Python cannot read is not checked."""
+    if not pattern:
+        return None
+    try:
+        return re.compile(pattern.replace(r"\p{L}", r"[^\W\d_]").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d"), re.DOTALL)
+    except re.error:
+        return None
+
+
+def _lower_first(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def _shown(value: Any) -> str:
+    text = f"'{value}'"
+    return text if len(text) <= 1000 else text[:1000] + "…'"

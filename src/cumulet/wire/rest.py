@@ -1,0 +1,192 @@
+"""HTTP bindings of the REST protocols: paths, queries and headers of requests, headers of responses."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+from botocore.model import OperationModel, Shape
+
+from cumulet.core.http import Request
+from cumulet.wire.values import (
+    SerializationFault,
+    format_blob,
+    format_scalar,
+    format_timestamp,
+    parse_blob,
+    parse_scalar,
+    parse_timestamp,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An operation's method and path template, compiled. `query` are literals that must be in the query."""
+
+    method: str
+    pattern: re.Pattern[str]
+    query: tuple[tuple[str, str], ...]
+    rank: tuple[int, ...]
+    operation: str
+
+
+def compile_route(operation: OperationModel) -> Route:
+    """The route of an operation; routes with a smaller rank are tried first: literals before labels before greedy labels."""
+    path, _, query = operation.http["requestUri"].partition("?")
+    pattern, rank = "", []
+    for segment in path.strip("/").split("/"):
+        label = re.fullmatch(r"\{(\w+)(\+?)\}", segment)
+        if label:
+            pattern += f"/(?P<{label[1]}>{'.+' if label[2] else '[^/]*'})"
+            rank.append(2 if label[2] else 1)
+        else:
+            pattern += "/" + re.escape(segment)
+            rank.append(0)
+    literals = tuple(parse_qsl(query, keep_blank_values=True))
+    # A path with more query literals is the more special one.
+    return Route(operation.http["method"], re.compile(pattern + "/?"), literals, (*rank, 3, -len(literals)), operation.name)
+
+
+def match_route(routes: list[Route], request: Request) -> str | None:
+    """The operation that the request's method and path mean, None when there is none."""
+    for route in routes:
+        if route.method == request.method and route.pattern.fullmatch(request.path):
+            if route.query:
+                given = dict(parse_qsl(request.query, keep_blank_values=True))
+                if not all(given.get(name) == value for name, value in route.query):
+                    continue
+            return route.operation
+    return None
+
+
+class RequestBindings:
+    """What of an operation's input is in the path, the query and the headers; `body_members` is what remains."""
+
+    def __init__(self, operation: OperationModel, shape: Shape | None) -> None:
+        self._pattern = compile_route(operation).pattern
+        self.payload = shape.serialization.get("payload") if shape is not None else None
+        self.body_members: list[str] = []
+        self._labels: list[tuple[str, str, Shape]] = []
+        self._query: list[tuple[str, str, Shape]] = []
+        self._headers: list[tuple[str, str, Shape]] = []
+        self._query_maps: list[tuple[str, Shape]] = []
+        self._header_maps: list[tuple[str, str]] = []
+        for name, member in shape.members.items() if shape is not None else ():
+            wire_name = member.serialization.get("name", name)
+            match member.serialization.get("location"):
+                case "uri":
+                    self._labels.append((name, wire_name, member))
+                case "querystring" if member.type_name == "map":
+                    self._query_maps.append((name, member))
+                case "querystring":
+                    self._query.append((name, wire_name, member))
+                case "header":
+                    self._headers.append((name, wire_name.lower(), member))
+                case "headers":
+                    self._header_maps.append((name, wire_name.lower()))
+                case _ if name != self.payload:
+                    self.body_members.append(name)
+
+    def decode(self, request: Request) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        if self._labels:
+            match = self._pattern.fullmatch(request.path)
+            for name, wire_name, member in self._labels:
+                try:
+                    text = unquote(match[wire_name], errors="strict") if match else ""
+                except UnicodeDecodeError:
+                    raise SerializationFault(f"{name} is not UTF-8") from None
+                result[name] = _from_text(member, text, name, "iso8601")
+        if request.query and (self._query or self._query_maps):
+            self._decode_query(request.query, result)
+        for name, wire_name, member in self._headers:
+            found = [value for key, value in request.headers if key == wire_name]
+            if found:
+                result[name] = _from_text(member, ",".join(found), name, "rfc822")
+        for name, prefix in self._header_maps:
+            result[name] = {key[len(prefix) :]: value for key, value in request.headers if key.startswith(prefix)}
+        return result
+
+    def _decode_query(self, query: str, result: dict[str, Any]) -> None:
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=1000)
+        except ValueError as error:
+            raise SerializationFault(f"the query string cannot be read: {error}") from None
+        for name, wire_name, member in self._query:
+            found = [value for key, value in pairs if key == wire_name]
+            if found and member.type_name == "list":
+                result[name] = [_from_text(member.member, value, name, "iso8601") for value in found]
+            elif found:
+                result[name] = _from_text(member, found[0], name, "iso8601")
+        taken = {wire_name for _, wire_name, _ in self._query}
+        for name, member in self._query_maps:
+            rest: dict[str, Any] = {}
+            for key, value in pairs:
+                if key not in taken:
+                    if member.value.type_name == "list":
+                        rest.setdefault(key, []).append(value)
+                    else:
+                        rest[key] = value
+            result[name] = rest
+
+
+class ResponseBindings:
+    """What of an operation's output is in the headers and the status; `body_members` is what remains."""
+
+    def __init__(self, shape: Shape | None) -> None:
+        self.payload = shape.serialization.get("payload") if shape is not None else None
+        self.body_members: list[str] = []
+        self._headers: list[tuple[str, str, Callable[[Any], str]]] = []
+        self._header_maps: list[tuple[str, str]] = []
+        self._status: str | None = None
+        for name, member in shape.members.items() if shape is not None else ():
+            wire_name = member.serialization.get("name", name)
+            match member.serialization.get("location"):
+                case "header":
+                    self._headers.append((name, wire_name, _header_encoder(member)))
+                case "headers":
+                    self._header_maps.append((name, wire_name))
+                case "statusCode":
+                    self._status = name
+                case _ if name != self.payload:
+                    self.body_members.append(name)
+
+    def encode(self, result: dict[str, Any]) -> tuple[int | None, list[tuple[str, str]]]:
+        """(status or None, headers)."""
+        headers = [(wire_name, encode(result[name])) for name, wire_name, encode in self._headers if result.get(name) is not None]
+        for name, prefix in self._header_maps:
+            headers += [(prefix + key, value) for key, value in (result.get(name) or {}).items()]
+        return (result.get(self._status) if self._status else None), headers
+
+
+def _from_text(shape: Shape, text: str, where: str, timestamp_style: str) -> Any:
+    kind = shape.type_name
+    if kind == "timestamp":
+        return parse_timestamp(text, where)
+    if kind == "blob":
+        return parse_blob(text, where)
+    if kind == "list":
+        return [_from_text(shape.member, item.strip().strip('"'), where, timestamp_style) for item in text.split(",")]
+    if kind == "string" and shape.serialization.get("jsonvalue"):
+        try:
+            return orjson.loads(parse_blob(text, where))
+        except ValueError:
+            raise SerializationFault(f"{where} is not JSON") from None
+    return parse_scalar(kind, text, where)
+
+
+def _header_encoder(shape: Shape) -> Callable[[Any], str]:
+    kind = shape.type_name
+    if kind == "timestamp":
+        style = shape.serialization.get("timestampFormat", "rfc822")
+        return lambda value: format_timestamp(value, style)
+    if kind == "blob":
+        return format_blob
+    if kind == "list":
+        each = _header_encoder(shape.member)
+        return lambda value: ",".join(each(item) for item in value)
+    if kind == "string" and shape.serialization.get("jsonvalue"):
+        return lambda value: format_blob(orjson.dumps(value))
+    return lambda value: format_scalar(kind, value)
