@@ -37,9 +37,9 @@ def compile_route(operation: OperationModel) -> Route:
     path, _, query = operation.http["requestUri"].partition("?")
     pattern, rank = "", []
     for segment in path.strip("/").split("/"):
-        label = re.fullmatch(r"\{(\w+)(\+?)\}", segment)
+        label = re.fullmatch(r"\{([^}+]+)(\+?)\}", segment)
         if label:
-            pattern += f"/(?P<{label[1]}>{'.+' if label[2] else '[^/]*'})"
+            pattern += f"/(?P<{_group(label[1])}>{'.+' if label[2] else '[^/]*'})"
             rank.append(2 if label[2] else 1)
         else:
             pattern += "/" + re.escape(segment)
@@ -47,6 +47,11 @@ def compile_route(operation: OperationModel) -> Route:
     literals = tuple(parse_qsl(query, keep_blank_values=True))
     # A path with more query literals is the more special one.
     return Route(operation.http["method"], re.compile(pattern + "/?"), literals, (*rank, 3, -len(literals)), operation.name)
+
+
+def _group(label: str) -> str:
+    """A label as the name of a group in a pattern."""
+    return re.sub(r"\W", "_", label)
 
 
 def match_route(routes: list[Route], request: Request) -> str | None:
@@ -65,7 +70,9 @@ class RequestBindings:
     """What of an operation's input is in the path, the query and the headers; `body_members` is what remains."""
 
     def __init__(self, operation: OperationModel, shape: Shape | None) -> None:
-        self._pattern = compile_route(operation).pattern
+        route = compile_route(operation)
+        self._pattern = route.pattern
+        self._literals = {name for name, _ in route.query}
         self.payload = shape.serialization.get("payload") if shape is not None else None
         self.body_members: list[str] = []
         self._labels: list[tuple[str, str, Shape]] = []
@@ -95,7 +102,7 @@ class RequestBindings:
             match = self._pattern.fullmatch(request.path)
             for name, wire_name, member in self._labels:
                 try:
-                    text = unquote(match[wire_name], errors="strict") if match else ""
+                    text = unquote(match[_group(wire_name)], errors="strict") if match else ""
                 except UnicodeDecodeError:
                     raise SerializationFault(f"{name} is not UTF-8") from None
                 result[name] = _from_text(member, text, name, "iso8601")
@@ -120,7 +127,7 @@ class RequestBindings:
                 result[name] = [_from_text(member.member, value, name, "iso8601") for value in found]
             elif found:
                 result[name] = _from_text(member, found[0], name, "iso8601")
-        taken = {wire_name for _, wire_name, _ in self._query}
+        taken = self._literals | {wire_name for _, wire_name, _ in self._query}
         for name, member in self._query_maps:
             rest: dict[str, Any] = {}
             for key, value in pairs:
