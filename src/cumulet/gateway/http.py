@@ -393,7 +393,6 @@ class Connection(asyncio.Protocol):
         is_last = False
         while turns and not is_last:
             turn = turns.popleft()
-            is_last = turn.is_last or server.is_draining
             if turn.request is None:
                 response = Response(turn.status)
             else:
@@ -401,8 +400,9 @@ class Connection(asyncio.Protocol):
                     response = await server.handle(turn.request)
                 except Exception:
                     log.exception("a handler let an exception through")
-                    response, is_last = Response(500), True
+                    response, turn.is_last = Response(500), True
             self._release(turn)
+            is_last = turn.is_last or (server.is_draining and not turns)
             if self._is_lost:
                 await _close_body(response)
                 break

@@ -1,0 +1,161 @@
+"""Bytes that another server might read differently: refused, or framed exactly as h11 frames them."""
+
+import h11
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+HEAD = b"POST /a HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+NEXT = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
+
+REFUSED = {
+    "length and chunked": HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked and length": HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    "two lengths": HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "length list": HEAD + b"Content-Length: 3, 3\r\n\r\nabc",
+    "signed length": HEAD + b"Content-Length: +3\r\n\r\nabc",
+    "negative length": HEAD + b"Content-Length: -3\r\n\r\nabc",
+    "hexadecimal length": HEAD + b"Content-Length: 0x3\r\n\r\nabc",
+    "empty length": HEAD + b"Content-Length: \r\n\r\n",
+    "length overflow": HEAD + b"Content-Length: 18446744073709551619\r\n\r\nabc",
+    "unknown coding": HEAD + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "two codings": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunked twice": HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked, then identity": HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "identity": HEAD + b"Transfer-Encoding: identity\r\n\r\n",
+    "vertical tab coding": HEAD + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "chunked in 1.0": b"POST /a HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bare line feeds": b"GET /a HTTP/1.1\nHost: x\n\n",
+    "bare line feed in a header": b"GET /a HTTP/1.1\r\nHost: x\r\nA: b\nC: d\r\n\r\n",
+    "bare carriage return": b"GET /a HTTP/1.1\r\nHost: x\r\nA: b\rC: d\r\n\r\n",
+    "nul in a header": b"GET /a HTTP/1.1\r\nHost: x\r\nA: b\x00c\r\n\r\n",
+    "folded header": b"GET /a HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
+    "folded first header": b"GET /a HTTP/1.1\r\n Host: x\r\n\r\n",
+    "space before the colon": b"GET /a HTTP/1.1\r\nHost : x\r\n\r\n",
+    "no colon": b"GET /a HTTP/1.1\r\nHost: x\r\nnothing\r\n\r\n",
+    "empty header name": b"GET /a HTTP/1.1\r\nHost: x\r\n: x\r\n\r\n",
+    "no host": b"GET /a HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /a HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "unknown version": b"GET /a HTTP/1.2\r\nHost: x\r\n\r\n",
+    "version 0.9": b"GET /a\r\n\r\n",
+    "version 2.0": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "unknown method": b"FETCH /a HTTP/1.1\r\nHost: x\r\n\r\n",
+    "tunnel": b"CONNECT y:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "control character in the target": b"GET /a\x01b HTTP/1.1\r\nHost: x\r\n\r\n",
+    "high byte in the target": b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "fragment in the target": b"GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n",
+    "other scheme": b"GET file:///etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+    "chunk size overflow": CHUNKED + b"fffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+    "chunk size with a sign": CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n",
+    "chunk size with 0x": CHUNKED + b"0x3\r\nabc\r\n0\r\n\r\n",
+    "chunk size after a space": CHUNKED + b" 3\r\nabc\r\n0\r\n\r\n",
+    "empty chunk size": CHUNKED + b"\r\nabc\r\n0\r\n\r\n",
+    "chunk longer than told": CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n",
+    "chunk ends with a line feed": CHUNKED + b"3\r\nabc\n0\r\n\r\n",
+    "chunk size ends with a line feed": CHUNKED + b"3\nabc\r\n0\r\n\r\n",
+    "length in the trailers": CHUNKED + b"3\r\nabc\r\n0\r\nContent-Length: 7\r\n\r\n",
+    "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_refused_and_closed_and_nothing_after_it_is_read(serving, kind):
+    served = await serving()
+    answer = await served.talk(REFUSED[kind] + NEXT)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer
+    assert b"Connection: close\r\n" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert served.requests == []
+
+
+ACCEPTED = {
+    "get": b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n",
+    "length": HEAD + b"Content-Length: 3\r\n\r\nabc",
+    "length with zeros": HEAD + b"Content-Length: 003\r\n\r\nabc",
+    "get with a body": b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    "chunks": CHUNKED + b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n",
+    "chunk extension": CHUNKED + b"3;name=value\r\nabc\r\n0\r\n\r\n",
+    "trailers": CHUNKED + b"3\r\nabc\r\n0\r\nX-Extra: y\r\n\r\n",
+    "upper case coding": HEAD + b"Transfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    "options": b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "1.0": b"GET /a HTTP/1.0\r\n\r\n",
+    "header without a value": b"GET /a HTTP/1.1\r\nHost: x\r\nA:\r\n\r\n",
+    "header with tabs": b"GET /a HTTP/1.1\r\nHost: x\r\nA:\t b \t\r\n\r\n",
+}
+
+
+def _read_by_h11(data: bytes):
+    """[(method, target, body), …] as h11 understands `data`; the last is None when h11 refuses the rest."""
+    found = []
+    while data:
+        connection = h11.Connection(h11.SERVER)
+        connection.receive_data(data)
+        request, body = None, b""
+        while True:
+            try:
+                event = connection.next_event()
+            except h11.RemoteProtocolError:
+                return [*found, None]
+            if isinstance(event, h11.Request):
+                request = event
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            else:
+                return found
+        found.append((request.method.decode(), request.target.decode("latin-1"), body))
+        data = bytes(connection.trailing_data[0])
+        if request.http_version == b"1.0":
+            break
+    return found
+
+
+def _as_read_here(served):
+    return [(r.method, r.path + ("?" + r.query if r.query else ""), r.body) for r in served.requests]
+
+
+@pytest.mark.parametrize("kind", ACCEPTED)
+async def test_framed_as_h11_frames_it(serving, kind):
+    served = await serving()
+    data = ACCEPTED[kind] if kind == "1.0" else ACCEPTED[kind] + NEXT
+    await served.talk(data)
+    expected = _read_by_h11(data)
+    assert None not in expected
+    assert _as_read_here(served) == expected
+    if kind == "trailers":
+        assert "x-extra" not in dict(served.requests[0].headers)
+
+
+@st.composite
+def _mutations(draw):
+    """A request of either list with a few bytes changed, cut out or put in, and a second request behind it."""
+    data = bytearray(draw(st.sampled_from([*ACCEPTED.values(), *REFUSED.values()])))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(data) - 1))
+        change = draw(st.sampled_from(["set", "cut", "put"]))
+        byte = draw(st.sampled_from(list(b"\r\n\t :;,0123afxX+-\x00\x0b\xff")))
+        if change == "set":
+            data[at] = byte
+        elif change == "cut" and len(data) > 1:
+            del data[at]
+        else:
+            data.insert(at, byte)
+    return bytes(data) + NEXT
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=_mutations())
+async def test_what_is_accepted_is_never_framed_otherwise_than_by_h11(serving, data):
+    """Refusing more is fine. Where both understand a message they must agree on its method, target and body."""
+    served = await serving()
+    await served.talk(data)
+    await served.server.stop(0.1)
+    here, there = _as_read_here(served), _read_by_h11(data)
+    for ours, theirs in zip(here, there, strict=False):
+        if theirs is None:
+            break  # h11 refuses what is read here: no two readings of one message
+        if theirs[1].startswith("http"):
+            break  # an absolute target is told as its path here
+        assert ours == theirs
