@@ -9,11 +9,13 @@ from typing import Any, ClassVar
 class Fault(Exception):
     """An error that the caller can cause, in the service's own terms.
 
-    Subclasses name the model's error shape in `code` and its HTTP status in `status`; `fields` holds further members of
-    that shape (`{"Reason": "…"}`), `headers` extra response headers.
+    Subclasses name the model's error shape in `code` and its HTTP status in `status`; `query_code` is what the query and XML
+    protocols call it where that is another word. `fields` holds further members of that shape (`{"Reason": "…"}`), `headers`
+    extra response headers.
     """
 
     code: ClassVar[str] = "InternalFailure"
+    query_code: ClassVar[str | None] = None
     status: ClassVar[int] = 500
 
     def __init__(self, message: str, *, fields: dict[str, Any] | None = None, headers: dict[str, str] | None = None):

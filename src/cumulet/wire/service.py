@@ -185,7 +185,7 @@ def load_service(name: str) -> ServiceWire:
 
 
 def _query_code(trait: dict[str, Any], fault: Fault) -> str:
-    return str(trait.get("code", fault.code))
+    return str(trait.get("code") or fault.query_code or fault.code)
 
 
 def _bound_to_headers(shape: Shape | None, fields: dict[str, Any], headers: list[tuple[str, str]]) -> dict[str, Any]:
