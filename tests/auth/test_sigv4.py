@@ -77,7 +77,7 @@ def test_what_botocore_signs_holds(path, query, service, signer):
 def test_odd_paths_queries_and_bodies_hold(segment, query, body):
     from urllib.parse import quote, urlencode
 
-    url = "http://127.0.0.1:1/p/" + quote(segment, safe="~") + ("?" + urlencode(query) if query else "")
+    url = "http://127.0.0.1:1/p/" + quote(segment, safe="~") + ("?" + urlencode(query, quote_via=quote, safe="~") if query else "")
     if segment in (".", ".."):
         return
     verify(signed(url, body=body, headers={"X-Amz-Thing": "  many   spaces ", "Content-Type": "text/plain"}), find, now_ms())

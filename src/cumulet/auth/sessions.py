@@ -1,4 +1,4 @@
-"""Temporary credentials without a record: all that must be known of them is in the session token, authenticated by the node's secret.
+"""Temporary credentials without a record: all about them is in the session token, authenticated by the node's secret.
 
 So a function's credentials cost no write when it starts, and every node that shares the secret understands them.
 """

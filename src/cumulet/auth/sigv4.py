@@ -197,9 +197,9 @@ def _canonical_request(request: Request, claim: _Claim) -> str:
 
 
 def _canonical_path(path: str, service: str) -> str:
-    """S3 signs the path as it is sent, encoded once; all others normalise it and encode it once more."""
+    """S3 signs the path as it is sent; all others normalise it and encode it once more."""
     if service == "s3":
-        return quote(unquote(path), safe="/" + _UNRESERVED) or "/"
+        return path or "/"
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
