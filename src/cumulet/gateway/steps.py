@@ -1,0 +1,210 @@
+"""The life of a request, as one list of steps from top to bottom. Each step adds to the exchange what it finds out; a Fault
+raised in any of them is rendered in the caller's own protocol, and any other exception is a bug: logged whole, told as a bare 500.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+import orjson
+
+from cumulet.auth.credentials import FindCredential
+from cumulet.auth.faults import InvalidSignature
+from cumulet.auth.sigv4 import verify
+from cumulet.core import ids
+from cumulet.core.clock import Clock
+from cumulet.core.context import Context
+from cumulet.core.errors import Fault, InternalFault, NotImplementedFault
+from cumulet.core.http import Request, Response
+from cumulet.gateway.exchange import Door, Exchange, Service
+from cumulet.gateway.metrics import Metrics
+from cumulet.gateway.nodelog import LineWriter
+from cumulet.gateway.routing import find_function_url, find_service
+from cumulet.wire.service import load_service
+
+log = logging.getLogger("cumulet.gateway")
+access_log = logging.getLogger("cumulet.access")
+"""Its `disabled` flag switches the request log; the lines themselves go straight to the writer, past `logging`."""
+
+Step = Callable[[Exchange], Awaitable[None] | None]
+
+
+class RateLimit(Protocol):
+    """How many requests an account may make."""
+
+    def take(self, account: str) -> None:
+        """Count one request. Raises the Fault of a caller who asks too often."""
+        ...
+
+
+class Gateway:
+    """Answers every request of the one port. `doors` are {path or path prefix ending in "/": door}."""
+
+    def __init__(
+        self,
+        *,
+        services: Mapping[str, Service],
+        doors: Mapping[str, Door],
+        function_urls: Door,
+        find_credential: FindCredential,
+        rate_limit: RateLimit,
+        clock: Clock,
+        metrics: Metrics,
+        lines: LineWriter,
+    ) -> None:
+        self._services = services
+        self._pages = {path: door for path, door in doors.items() if not path.endswith("/")}
+        self._trees = [(path, door) for path, door in doors.items() if path.endswith("/")]
+        self._function_urls = function_urls
+        self._find_credential = find_credential
+        self._rate_limit = rate_limit
+        self._clock = clock
+        self._metrics = metrics
+        self._lines = lines
+        self.steps: tuple[Step, ...] = (
+            self._identify,  # a request id, before anything can fail
+            self._route,  # function URL, page of the node, or service: from the bytes alone
+            self._enter_door,  # everything but services ends here
+            self._match_operation,  # before the signature: its form is that of the protocol, also for refusals
+            self._authenticate,  # nothing of the body is believed, and no resource looked up, before this
+            self._limit_rate,  # per account, so only after its name is proven
+            self._decode,
+            self._handle,
+            self._encode,
+        )
+
+    async def __call__(self, request: Request) -> Response:
+        """The answer, whatever happens."""
+        started = time.perf_counter()
+        exchange = Exchange(request, request.header("host"))
+        try:
+            for step in self.steps:
+                waiting = step(exchange)
+                if waiting is not None:
+                    await waiting
+                if exchange.response is not None:
+                    break
+        except Fault as fault:
+            exchange.response = _refusal(exchange, fault)
+        except Exception:
+            log.exception("bug while answering", extra={"fields": {"request_id": exchange.request_id}})
+            exchange.response = _refusal(exchange, InternalFault("The node failed to answer this request; its log says why."))
+        response = exchange.response
+        assert response is not None
+        self._note(exchange, response, time.perf_counter() - started)
+        return response
+
+    def _identify(self, exchange: Exchange) -> None:
+        exchange.request_id = ids.request_id()
+
+    def _route(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if find_function_url(request, exchange.host) is not None:
+            exchange.door, exchange.operation_name = self._function_urls, "function-url"
+            return
+        exchange.door = self._pages.get(request.path)
+        if exchange.door is None:
+            for prefix, door in self._trees:
+                if request.path.startswith(prefix):
+                    exchange.door = door
+        if exchange.door is not None:
+            return
+        name = find_service(request, exchange.host)
+        exchange.service = self._services.get(name or "")
+        if exchange.service is None:
+            raise NotImplementedFault(f"This node has no service {name!r}" if name else "This request names no service")
+        exchange.wire = load_service(exchange.service.name)
+
+    def _enter_door(self, exchange: Exchange) -> Awaitable[None] | None:
+        return None if exchange.door is None else _through(exchange.door, exchange)
+
+    def _match_operation(self, exchange: Exchange) -> None:
+        assert exchange.wire is not None
+        exchange.operation = exchange.wire.match(exchange.request)
+        exchange.operation_name = exchange.operation.name
+
+    def _authenticate(self, exchange: Exchange) -> None:
+        exchange.context = self.signed_context(exchange)
+        assert exchange.signature is not None and exchange.service is not None
+        if exchange.signature.service != exchange.service.name:
+            raise InvalidSignature(f"Credential should be scoped to correct service: '{exchange.service.name}'.")
+
+    def _limit_rate(self, exchange: Exchange) -> None:
+        assert exchange.context is not None
+        self._rate_limit.take(exchange.context.account)
+
+    def _decode(self, exchange: Exchange) -> None:
+        assert exchange.operation is not None
+        exchange.input = exchange.operation.decode(exchange.request)
+
+    async def _handle(self, exchange: Exchange) -> None:
+        assert exchange.service is not None and exchange.context is not None
+        handler = exchange.service.handlers.get(exchange.operation_name)
+        if handler is None:
+            raise NotImplementedFault(f"This node does not implement {exchange.service.name}:{exchange.operation_name}")
+        exchange.result = await handler(exchange.context, exchange.input)
+
+    def _encode(self, exchange: Exchange) -> None:
+        assert exchange.operation is not None
+        exchange.response = exchange.operation.encode(exchange.result, exchange.request_id)
+
+    def signed_context(self, exchange: Exchange) -> Context:
+        """Who signed the request. Raises the Fault of a signature that is missing, wrong, expired or unknown."""
+        signature = verify(exchange.request, self._find_credential, self._clock.now_ms())
+        exchange.signature = signature
+        principal = signature.credential.principal
+        return Context(
+            principal.account,
+            signature.region,
+            exchange.request_id,
+            principal,
+            exchange.endpoint,
+            exchange.request.source_ip,
+            exchange.request.header("user-agent"),
+        )
+
+    def _note(self, exchange: Exchange, response: Response, seconds: float) -> None:
+        service = exchange.service.name if exchange.service else ""
+        self._metrics.requests.add(service, exchange.operation_name, str(response.status))
+        self._metrics.request_seconds.observe(seconds, service)
+        if access_log.disabled:
+            return
+        request = exchange.request
+        self._lines.write(
+            {
+                "time_ms": self._clock.now_ms(),
+                "level": "INFO",
+                "logger": "cumulet.access",
+                "request_id": exchange.request_id,
+                "method": request.method,
+                "path": request.path,
+                "service": service,
+                "operation": exchange.operation_name,
+                "account": exchange.context.account if exchange.context else "",
+                "status": response.status,
+                "ms": round(seconds * 1000, 3),
+                "bytes_in": len(request.body),
+                "bytes_out": len(response.body) if isinstance(response.body, bytes) else None,
+                "source_ip": request.source_ip,
+            }
+        )
+
+
+async def _through(door: Door, exchange: Exchange) -> None:
+    exchange.response = await door(exchange)
+
+
+def _refusal(exchange: Exchange, fault: Fault) -> Response:
+    """The fault in the protocol that the client speaks; plain JSON where that is not known."""
+    if exchange.operation is not None:
+        return exchange.operation.encode_fault(fault, exchange.request_id)
+    if exchange.wire is not None:
+        return exchange.wire.encode_fault(exchange.request, fault, exchange.request_id)
+    headers = [
+        ("Content-Type", "application/json"),
+        ("x-amzn-RequestId", exchange.request_id),
+        ("x-amzn-ErrorType", fault.code),
+        *fault.headers.items(),
+    ]
+    return Response(fault.status, headers, orjson.dumps({"__type": fault.code, "message": fault.message, **fault.fields}))

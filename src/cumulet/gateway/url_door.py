@@ -1,0 +1,102 @@
+"""The door of function URLs: finds the URL, checks who calls, turns HTTP into an event, invokes, and turns the result into HTTP."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from cumulet.core.clock import Clock
+from cumulet.core.context import Context, Principal
+from cumulet.core.errors import Fault
+from cumulet.core.http import Request, Response
+from cumulet.gateway import function_urls
+from cumulet.gateway.exchange import Exchange
+from cumulet.gateway.function_urls import MAXIMUM_PAYLOAD_BYTES, Cors, InvalidFunctionResponse
+from cumulet.gateway.routing import find_function_url
+from cumulet.invoke.contract import Invocation, Invoker
+from cumulet.runtimes.contract import FunctionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class UrlTarget:
+    """What a function URL stands for, now: its rules, and the version to run (a weighted alias may choose another each time)."""
+
+    auth_type: Literal["NONE", "AWS_IAM"]
+    cors: Cors | None
+    spec: FunctionSpec
+    invoked_arn: str
+
+
+FindTarget = Callable[[str], Awaitable[UrlTarget | None]]
+"""By the URL's id; None when there is no such URL, or nothing to run behind it."""
+
+
+class FunctionUrls:
+    """Serves every function URL of the node. A signature is asked for by `AWS_IAM` alone; the resource policy is not consulted."""
+
+    def __init__(self, find: FindTarget, invoker: Invoker, signed: Callable[[Exchange], Context], clock: Clock) -> None:
+        self._find = find
+        self._invoker = invoker
+        self._signed = signed
+        self._clock = clock
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        request = exchange.request
+        place = find_function_url(request, exchange.host)
+        target = await self._find(place[0]) if place else None
+        if place is None or target is None:
+            return function_urls.error(404, "Not Found", "Message")
+        if target.cors is None:
+            return await self._answer(exchange, target, *place)
+        preflight = function_urls.preflight(request, target.cors)
+        if preflight is not None:
+            return preflight
+        return function_urls.with_cors(request, await self._answer(exchange, target, *place), target.cors)
+
+    async def _answer(self, exchange: Exchange, target: UrlTarget, url_id: str, path: str) -> Response:
+        request = exchange.request
+        caller: Principal | None = None
+        if target.auth_type == "AWS_IAM":
+            caller = self._find_caller(exchange, target)
+            if caller is None:
+                return function_urls.error(403, "Forbidden", "Message")
+        if len(request.body) > MAXIMUM_PAYLOAD_BYTES:
+            return function_urls.error(413, "Request Entity Too Large")
+        return await self._invoke(exchange, target, self._event(exchange, url_id, path, caller))
+
+    def _find_caller(self, exchange: Exchange, target: UrlTarget) -> Principal | None:
+        """Who signed, when the signature holds for the Lambda service in the function's account and region."""
+        try:
+            context = self._signed(exchange)
+        except Fault:
+            return None
+        assert exchange.signature is not None
+        is_right_place = context.region == target.spec.region and exchange.signature.service == "lambda"
+        return context.principal if is_right_place and context.account == target.spec.account else None
+
+    def _event(self, exchange: Exchange, url_id: str, path: str, caller: Principal | None) -> bytes:
+        request: Request = exchange.request
+        return function_urls.event_of(
+            request,
+            path=path,
+            url_id=url_id,
+            domain=exchange.host,
+            request_id=exchange.request_id,
+            now_ms=self._clock.now_ms(),
+            caller=caller,
+        )
+
+    async def _invoke(self, exchange: Exchange, target: UrlTarget, event: bytes) -> Response:
+        invocation = Invocation(exchange.request_id, event, target.invoked_arn, trace_id=exchange.request.header("x-amzn-trace-id"))
+        try:
+            result = await self._invoker.invoke(target.spec, invocation)
+        except Fault as fault:
+            status = fault.status if fault.status in (429, 503) else 502
+            return function_urls.error(status, fault.message if status == 429 else "Internal Server Error", "Message")
+        if result.function_error is not None:
+            return function_urls.error(502, "Internal Server Error")
+        try:
+            response = function_urls.response_of(result.payload)
+        except InvalidFunctionResponse:
+            return function_urls.error(502, "Internal Server Error")
+        response.headers.append(("x-amzn-RequestId", exchange.request_id))
+        return response
