@@ -1,0 +1,179 @@
+"""Asynchronous invocations: accepted durably, run at least once, retried, and settled together with what must be delivered next."""
+
+import asyncio
+import heapq
+import itertools
+
+from cumulet.core.arn import Arn
+from cumulet.core.clock import Clock
+from cumulet.core.errors import Fault
+from cumulet.core.ids import request_id as new_request_id
+from cumulet.delivery.outbox import Outbox
+from cumulet.delivery.targets import Target, Targets
+from cumulet.invoke import events
+from cumulet.invoke.contract import AsyncSettings, Invocation, InvocationResult, Invoker, Resolve
+from cumulet.invoke.events import Event
+from cumulet.runtimes.contract import FunctionSpec
+from cumulet.store.contract import Reader, Store, Txn
+from cumulet.store.keys import pack, prefix_range
+
+_PREFIX = "async/"
+_MAX_RUNNING = 256
+"""Events that run at once on a node; the others wait in the store's order."""
+
+
+class DurableAsyncInvoker:
+    """See the contract `AsyncInvoker`. Events of an account and region are one shard."""
+
+    def __init__(self, store: Store, clock: Clock, invoker: Invoker, resolve: Resolve, targets: Targets) -> None:
+        self._store = store
+        self._clock = clock
+        self._invoker = invoker
+        self._resolve = resolve
+        self._outbox = Outbox(store, targets)
+        self._due: list[tuple[int, int, Event]] = []
+        self._order = itertools.count()
+        self._woken = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Take up what an earlier run of the node left: also what was running when it was killed."""
+        for shard in await self._store.list_shards():
+            if shard.startswith(_PREFIX):
+                for event in await self._store.read(shard, _waiting_events):
+                    self._schedule(event)
+                await self._outbox.recover(shard)
+
+    async def accept(self, *, account: str, region: str, name: str, qualifier: str | None, invocation: Invocation) -> None:
+        now_ms = self._clock.now_ms()
+        event = Event(
+            request_id=invocation.request_id,
+            account=account,
+            region=region,
+            name=name,
+            qualifier=qualifier,
+            invoked_arn=invocation.invoked_arn,
+            payload=invocation.payload,
+            accepted_ms=now_ms,
+            due_ms=now_ms,
+            client_context=invocation.client_context,
+            trace_id=invocation.trace_id,
+        )
+        await self._keep(event)
+        self._schedule(event)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run events as they fall due, until told to stop; then wait for those that are running."""
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                self._woken.clear()
+                self._start_due()
+                woken = asyncio.ensure_future(self._woken.wait())
+                await asyncio.wait((stopped, woken), timeout=self._until_next_s(), return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+        finally:
+            stopped.cancel()
+            if self._running:
+                await asyncio.wait(self._running, timeout=5)
+            for task in self._running:
+                task.cancel()  # these events stay in the store, and run again
+            await self._outbox.close()
+
+    def wake(self) -> None:
+        """Look again at what is due: for a clock that was moved."""
+        self._woken.set()
+
+    @property
+    def backlog(self) -> int:
+        """Events that wait or run."""
+        return len(self._due) + len(self._running)
+
+    def _schedule(self, event: Event) -> None:
+        heapq.heappush(self._due, (event.due_ms, next(self._order), event))
+        self._woken.set()
+
+    def _until_next_s(self) -> float | None:
+        if not self._due or len(self._running) >= _MAX_RUNNING:
+            return None
+        return max(0.0, (self._due[0][0] - self._clock.now_ms()) / 1000)
+
+    def _start_due(self) -> None:
+        while self._due and self._due[0][0] <= self._clock.now_ms() and len(self._running) < _MAX_RUNNING:
+            _, _, event = heapq.heappop(self._due)
+            task = asyncio.get_running_loop().create_task(self._run_event(event))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._woken.set()
+        if not task.cancelled():
+            task.result()  # a bug here must not pass unseen: the loop's exception handler logs it
+
+    async def _run_event(self, event: Event) -> None:
+        """One try, and what follows from how it went."""
+        try:
+            spec, settings = await self._resolve(event.account, event.region, event.name, event.qualifier)
+        except Fault as fault:
+            if fault.status >= 500:
+                return await self._postpone(event.after_refusal(self._clock.now_ms()))
+            return await self._settle(event, "RetriesExhausted", AsyncSettings(), None)  # the function is gone
+        if event.is_too_old(settings, self._clock.now_ms()):
+            return await self._settle(event, "EventAgeExceeded", settings, None)
+        try:
+            result = await self._invoke(spec, event)
+        except Fault:
+            return await self._postpone(event.after_refusal(self._clock.now_ms()))
+        if result.function_error is None:
+            return await self._settle(event, "Success", settings, result)
+        if events.is_last_attempt(event, settings):
+            return await self._settle(event, "RetriesExhausted", settings, result)
+        return await self._postpone(event.after_error(self._clock.now_ms()))
+
+    async def _invoke(self, spec: FunctionSpec, event: Event) -> InvocationResult:
+        invocation = Invocation(
+            event.request_id, event.payload, event.invoked_arn, client_context=event.client_context, trace_id=event.trace_id
+        )
+        return await self._invoker.invoke(spec, invocation)
+
+    async def _postpone(self, event: Event) -> None:
+        await self._keep(event)
+        self._schedule(event)
+
+    async def _settle(
+        self, event: Event, condition: events.Condition, settings: AsyncSettings, result: InvocationResult | None
+    ) -> None:
+        """The event is done with: gone, and its deliveries there, in one transaction."""
+        outgoing = events.deliveries(event, condition, settings, result, self._clock.now_ms())
+        shard = _shard_of(event)
+
+        def settle(txn: Txn) -> list[bytes]:
+            txn.delete(pack("event", event.request_id))
+            return self._outbox.add(txn, outgoing)
+
+        self._outbox.send(shard, await self._store.write(shard, settle))
+
+    async def _keep(self, event: Event) -> None:
+        value = events.encode(event)
+        await self._store.write(_shard_of(event), lambda txn: txn.put(pack("event", event.request_id), value))
+
+
+def function_target(asynchronous: DurableAsyncInvoker) -> Target:
+    """For `Targets.register("lambda", …)`: an event to a function's ARN is an asynchronous invocation of it."""
+
+    async def deliver(arn: Arn, event: bytes) -> None:
+        parts = arn.resource.split(":")  # function:NAME[:QUALIFIER]
+        qualifier = parts[2] if len(parts) > 2 else None
+        invocation = Invocation(new_request_id(), event, str(arn))
+        await asynchronous.accept(account=arn.account, region=arn.region, name=parts[1], qualifier=qualifier, invocation=invocation)
+
+    return deliver
+
+
+def _shard_of(event: Event) -> str:
+    return f"{_PREFIX}{event.account}/{event.region}"
+
+
+def _waiting_events(reader: Reader) -> list[Event]:
+    return [events.decode(value) for _, value in reader.scan(*prefix_range("event"))]

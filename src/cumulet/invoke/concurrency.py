@@ -1,0 +1,54 @@
+"""How many invocations may run at once: per account, and per function that reserves some of it. Pure, constant time."""
+
+from cumulet.invoke.faults import TooManyRequests
+from cumulet.runtimes.contract import FunctionSpec
+
+ACCOUNT_LIMIT_REASON = "ConcurrentInvocationLimitExceeded"
+RESERVED_LIMIT_REASON = "ReservedFunctionConcurrentInvocationLimitExceeded"
+
+
+class Concurrency:
+    """Counts of running invocations. What a function reserves is taken from its account whether it runs or not."""
+
+    def __init__(self, account_limit: int) -> None:
+        self._account_limit = account_limit
+        self._reserved: dict[str, dict[str, int]] = {}
+        self._unreserved_running: dict[str, int] = {}
+        self._reserved_running: dict[str, int] = {}
+
+    def set_reserved(self, account: str, function_id: str, reserved: int | None) -> None:
+        """Told by the functions service whenever it changes, and at the start."""
+        functions = self._reserved.setdefault(account, {})
+        if reserved is None:
+            functions.pop(function_id, None)
+        else:
+            functions[function_id] = reserved
+
+    def unreserved_limit(self, account: str) -> int:
+        return self._account_limit - sum(self._reserved.get(account, {}).values())
+
+    def acquire(self, spec: FunctionSpec) -> bool:
+        """Take a place; whether it is a reserved one. Raises TooManyRequests."""
+        reserved = self._reserved.get(spec.account, {}).get(spec.function_id)
+        if reserved is not None:
+            running = self._reserved_running.get(spec.function_id, 0)
+            if running >= reserved:
+                raise TooManyRequests(RESERVED_LIMIT_REASON)
+            self._reserved_running[spec.function_id] = running + 1
+            return True
+        running = self._unreserved_running.get(spec.account, 0)
+        if running >= self.unreserved_limit(spec.account):
+            raise TooManyRequests(ACCOUNT_LIMIT_REASON)
+        self._unreserved_running[spec.account] = running + 1
+        return False
+
+    def release(self, spec: FunctionSpec, is_reserved: bool) -> None:
+        """Give the place back, as it was taken: the reservation may have changed meanwhile."""
+        counts, key = (self._reserved_running, spec.function_id) if is_reserved else (self._unreserved_running, spec.account)
+        counts[key] -= 1
+        if not counts[key]:
+            del counts[key]
+
+    def running(self, account: str) -> int:
+        """Running invocations of the account outside reservations."""
+        return self._unreserved_running.get(account, 0)

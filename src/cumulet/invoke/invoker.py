@@ -1,0 +1,278 @@
+"""The invoker: concurrency, an environment, the call, the report."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cumulet.core.clock import Clock
+from cumulet.invoke import reports
+from cumulet.invoke.concurrency import Concurrency
+from cumulet.invoke.contract import Invocation, InvocationResult, LogLines, LogSink
+from cumulet.invoke.faults import ServiceUnavailable
+from cumulet.invoke.output import OutputLines
+from cumulet.invoke.pool import Member, Pool
+from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, FunctionSpec, InitError, Launch, Runtimes
+from cumulet.runtimes.faults import error_document, exit_document, exit_words
+
+Credentials = Callable[[FunctionSpec], tuple[str, str, str]]
+"""The temporary credentials of a function's role: key id, secret, session token."""
+
+_EXPIRY_INTERVAL_S = 1.0
+_INIT_LIMIT_S = 10.0
+
+
+class LocalInvoker:
+    """Runs functions in this node's own environments."""
+
+    def __init__(
+        self,
+        runtimes: Runtimes,
+        clock: Clock,
+        log_sink: LogSink,
+        credentials_for: Credentials,
+        endpoint: Callable[[], str],
+        *,
+        account_concurrency: int = 1000,
+        memory_budget_mb: int = 4096,
+        keep_alive_s: float = 600.0,
+    ) -> None:
+        self._runtimes = runtimes
+        self._clock = clock
+        self._log_sink = log_sink
+        self._credentials_for = credentials_for
+        self._endpoint = endpoint
+        self._outputs: dict[str, OutputLines] = {}
+        self._running: set[asyncio.Task[InvocationResult]] = set()
+        self._provisioned: dict[tuple[str, str, str], tuple[FunctionSpec, int]] = {}
+        self._provisioning: set[asyncio.Task[None]] = set()
+        self.concurrency = Concurrency(account_concurrency)
+        self.pool = Pool(clock, memory_budget_mb, keep_alive_s)
+        self.pool.on_lost = self._on_lost
+
+    async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
+        """See the contract. A caller that goes away does not end the invocation."""
+        is_reserved = self.concurrency.acquire(spec)
+        task = asyncio.get_running_loop().create_task(self._run(spec, invocation, is_reserved))
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Scale to zero until told to stop."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _EXPIRY_INTERVAL_S)
+            self.pool.expire()
+
+    async def drain(self, limit_s: float) -> None:
+        """Wait for what is running, for at most `limit_s`."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=limit_s)
+
+    def set_provisioned(self, spec: FunctionSpec, count: int) -> None:
+        """Keep `count` environments of a version initialised, from now on; 0 for none."""
+        if count:
+            self._provisioned[spec.pool_key] = (spec, count)
+            self._start_provisioning(spec.pool_key)
+        else:
+            self._provisioned.pop(spec.pool_key, None)
+            for member in self.pool.provisioned(spec.pool_key):
+                self.pool.unprovision(member)
+
+    def ready_provisioned(self, spec: FunctionSpec) -> int:
+        """How many of them are initialised now."""
+        return len(self.pool.provisioned(spec.pool_key))
+
+    async def _run(self, spec: FunctionSpec, invocation: Invocation, is_reserved: bool) -> InvocationResult:
+        """One invocation, from the place that it has to the place that it gives back."""
+        try:
+            started = self._clock.monotonic_s()
+            member = self.pool.lease(spec)
+            is_cold = member is None
+            try:
+                if member is None:
+                    member = await self._start(spec)
+            except InitError as error:
+                return self._report_failed_init(spec, invocation, error)
+            queue_ms = (self._clock.monotonic_s() - started) * 1000
+            phases = {"queue": queue_ms}
+            if is_cold:
+                phases = {"queue": max(0.0, queue_ms - sum(member.environment.phases.values()))} | member.environment.phases
+            try:
+                return await self._call(spec, invocation, member, phases, is_cold)
+            finally:
+                self.pool.release(member)
+        finally:
+            self.concurrency.release(spec, is_reserved)
+
+    async def _call(
+        self, spec: FunctionSpec, invocation: Invocation, member: Member, phases: dict[str, float], is_cold: bool
+    ) -> InvocationResult:
+        """Run one event in a leased environment and report it."""
+        environment, output = member.environment, self._outputs[member.environment.id]
+        is_provisioned = member.is_provisioned
+        output.begin_call()
+        _say(output, reports.start_line(spec, invocation.request_id, self._clock.now_ms()))
+        call = Call(
+            request_id=invocation.request_id,
+            payload=invocation.payload,
+            deadline_ms=self._clock.now_ms() + spec.timeout_s * 1000,
+            invoked_arn=invocation.invoked_arn,
+            client_context=invocation.client_context,
+            cognito_identity=invocation.cognito_identity,
+            trace_id=invocation.trace_id,
+        )
+        started = self._clock.monotonic_s()
+        status, last_line = "success", None
+        try:
+            async with asyncio.timeout(spec.timeout_s):
+                answer = await environment.invoke(call)
+            if answer.error_type is not None:
+                status = "error"
+        except TimeoutError:
+            environment.kill()
+            status = "timeout"
+            message = f"Task timed out after {spec.timeout_s:.2f} seconds"
+            answer = Answer(error_document("Sandbox.Timedout", message, invocation.request_id), "Sandbox.Timedout")
+            last_line = reports.timeout_line(spec, invocation.request_id, self._clock.now_ms())
+        except EnvironmentLost as lost:
+            environment.kill()
+            status = "error"
+            error_type, document = exit_document(invocation.request_id, lost.exit)
+            answer = Answer(document, error_type)
+            last_line = reports.exit_line(invocation.request_id, exit_words(lost.exit))
+        duration_ms = (self._clock.monotonic_s() - started) * 1000
+        report = reports.Report(
+            request_id=invocation.request_id,
+            duration_ms=min(duration_ms, spec.timeout_s * 1000.0),
+            memory_mb=spec.memory_mb,
+            max_memory_mb=environment.max_memory_mb(),
+            init_ms=environment.init_ms if is_cold and not is_provisioned else None,
+            status=status,
+            error_type=answer.error_type,
+            trace_id=invocation.trace_id if spec.tracing == "Active" else None,
+            phases=phases | {"invoke": duration_ms},
+        )
+        output.end_call()
+        for line in (
+            reports.end_line(spec, invocation.request_id),
+            last_line if status == "error" else None,
+            reports.report_line(spec, report, self._clock.now_ms()),
+            last_line if status == "timeout" else None,
+        ):
+            _say(output, line)
+        return InvocationResult(
+            payload=answer.payload,
+            executed_version=spec.version,
+            function_error="Unhandled" if answer.error_type is not None else None,
+            log_tail=output.tail if invocation.is_log_tail_wanted else b"",
+            duration_ms=report.duration_ms,
+            billed_ms=report.billed_ms,
+            is_cold_start=is_cold,
+            phases=report.phases,
+        )
+
+    async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False) -> Member:
+        """A new environment, leased to the caller. Raises InitError; its output is on its way to the log either way."""
+        await self.pool.make_room(spec)
+        launch = self._launch(spec, is_provisioned)
+        output = self._open_output(spec, launch)
+        try:
+            environment = await self._runtimes.start(spec, launch, output.feed)
+        except BaseException:
+            self.pool.give_back(spec.memory_mb)
+            raise
+        self._outputs[environment.id] = output
+        cold_ms = sum(environment.phases.values())
+        return self.pool.add(environment, cold_ms, is_provisioned=is_provisioned)
+
+    def _launch(self, spec: FunctionSpec, is_provisioned: bool) -> Launch:
+        name = secrets.token_hex(16)
+        day = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).strftime("%Y/%m/%d")
+        return Launch(
+            id=name,
+            log_stream=f"{day}/[{spec.version}]{name}",
+            endpoint=self._endpoint(),
+            credentials=self._credentials_for(spec),
+            initialization_type="provisioned-concurrency" if is_provisioned else "on-demand",
+            # Lambda gives the first try 10 s and, when that fails, a second one within the function's own timeout.
+            init_timeout_s=max(_INIT_LIMIT_S, float(spec.timeout_s)),
+        )
+
+    def _open_output(self, spec: FunctionSpec, launch: Launch) -> OutputLines:
+        def emit(lines: LogLines) -> None:
+            self._log_sink(spec.account, spec.region, spec.log_group, launch.log_stream, lines)
+
+        return OutputLines(self._clock.now_ms, emit)
+
+    def _report_failed_init(self, spec: FunctionSpec, invocation: Invocation, error: InitError) -> InvocationResult:
+        """The init phase's error is the first invocation's answer."""
+        launch = self._launch(spec, is_provisioned=False)
+        output = self._open_output(spec, launch)
+        payload = error.payload
+        if error.error_type == "Sandbox.Timedout":
+            message = f"Task timed out after {error.init_ms / 1000:.2f} seconds"
+            payload = error_document("Sandbox.Timedout", message, invocation.request_id)
+        elif error.exit is not None and error.error_type in ("Runtime.ExitError", "Runtime.OutOfMemory"):
+            payload = exit_document(invocation.request_id, error.exit)[1]
+        report = reports.Report(
+            request_id=invocation.request_id,
+            duration_ms=error.init_ms,
+            memory_mb=spec.memory_mb,
+            max_memory_mb=0,
+            status="timeout" if error.error_type == "Sandbox.Timedout" else "error",
+            error_type=error.error_type,
+            phases={"init": error.init_ms},
+        )
+        for line in (
+            reports.start_line(spec, invocation.request_id, self._clock.now_ms()),
+            reports.end_line(spec, invocation.request_id),
+            reports.report_line(spec, report, self._clock.now_ms()),
+        ):
+            _say(output, line)
+        return InvocationResult(
+            payload=payload,
+            executed_version=spec.version,
+            function_error="Unhandled",
+            log_tail=output.tail if invocation.is_log_tail_wanted else b"",
+            duration_ms=error.init_ms,
+            billed_ms=report.billed_ms,
+            is_cold_start=True,
+            phases=report.phases,
+        )
+
+    def _done(self, task: "asyncio.Task[InvocationResult]") -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller has it, or has gone away
+
+    def _on_lost(self, member: Member) -> None:
+        self._outputs.pop(member.environment.id, None)
+        if member.is_provisioned:
+            self._start_provisioning(member.environment.spec.pool_key)
+
+    def _start_provisioning(self, key: tuple[str, str, str]) -> None:
+        task = asyncio.get_running_loop().create_task(self._provision(key))
+        self._provisioning.add(task)
+        task.add_done_callback(self._provisioning.discard)
+
+    async def _provision(self, key: tuple[str, str, str]) -> None:
+        """Start what is missing of a version's provisioned environments, one after the other; a broken init is tried again."""
+        while key in self._provisioned:
+            spec, count = self._provisioned[key]
+            ready = self.pool.provisioned(key)
+            for surplus in ready[count:]:
+                self.pool.unprovision(surplus)
+            if len(ready) >= count:
+                return
+            try:
+                self.pool.release(await self._start(spec, is_provisioned=True))
+            except (InitError, ServiceUnavailable):
+                await asyncio.sleep(1.0)
+
+
+def _say(output: OutputLines, line: str | None) -> None:
+    if line is not None:
+        output.say(line)

@@ -1,0 +1,79 @@
+"""From what user code writes to log lines: split, bounded, and the tail kept. Pure but for the time it is told."""
+
+from collections.abc import Callable
+
+from cumulet.invoke.contract import LogLines
+
+MAX_LINE_BYTES = 256 * 1024
+MAX_CALL_BYTES = 8 * 1024 * 1024
+"""What one call may write; the rest is counted and told, not kept."""
+TAIL_BYTES = 4096
+
+
+class OutputLines:
+    """The output of one environment. `emit` takes finished lines; `tail` is the end of the current call's log."""
+
+    def __init__(self, now_ms: Callable[[], int], emit: Callable[[LogLines], None]) -> None:
+        self._now_ms = now_ms
+        self._emit = emit
+        self._partial = bytearray()
+        self._tail = bytearray()
+        self._left = MAX_CALL_BYTES
+        self._dropped = 0
+
+    def begin_call(self) -> None:
+        self._tail.clear()
+        self._left = MAX_CALL_BYTES
+        self._dropped = 0
+
+    def feed(self, data: bytes) -> None:
+        """A chunk as it comes from the pipe."""
+        if len(data) > self._left:
+            self._dropped += len(data) - self._left
+            data = data[: self._left]
+        self._left -= len(data)
+        if not data:
+            return
+        self._partial += data
+        lines: LogLines = []
+        start, now_ms = 0, self._now_ms()
+        while (end := self._partial.find(b"\n", start)) >= 0:
+            self._add(lines, now_ms, bytes(self._partial[start : end + 1]))
+            start = end + 1
+        del self._partial[:start]
+        while len(self._partial) >= MAX_LINE_BYTES:
+            self._add(lines, now_ms, bytes(self._partial[:MAX_LINE_BYTES]))
+            del self._partial[:MAX_LINE_BYTES]
+        if lines:
+            self._emit(lines)
+
+    def say(self, line: str) -> None:
+        """A line of the platform's own, after whatever the code has written."""
+        self._flush_partial()
+        lines: LogLines = []
+        self._add(lines, self._now_ms(), line.encode())
+        self._emit(lines)
+
+    def end_call(self) -> None:
+        """Finish the last line, and tell what was dropped."""
+        self._flush_partial()
+        if self._dropped:
+            self.say(f"[cumulet] output cut: {self._dropped} bytes were dropped\n")
+
+    @property
+    def tail(self) -> bytes:
+        return bytes(self._tail[-TAIL_BYTES:])
+
+    def _flush_partial(self) -> None:
+        if self._partial:
+            lines: LogLines = []
+            self._add(lines, self._now_ms(), bytes(self._partial) + b"\n")
+            self._partial.clear()
+            self._emit(lines)
+
+    def _add(self, lines: LogLines, now_ms: int, line: bytes) -> None:
+        self._tail += line
+        if len(self._tail) > 4 * TAIL_BYTES:
+            del self._tail[:-TAIL_BYTES]
+        for at in range(0, len(line), MAX_LINE_BYTES):
+            lines.append((now_ms, line[at : at + MAX_LINE_BYTES].decode("utf-8", "replace")))

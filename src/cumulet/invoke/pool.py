@@ -1,0 +1,205 @@
+"""The environments of a node: idle ones to lease, a budget of memory that all of them share, and who must go when it is full.
+
+Idle environments of one function version are a stack, so that the last used is used again and the others grow old. When the
+budget is full the idle environment of the least worth goes, by greedy-dual: the clock at its last use, plus how often its
+version is called times what its cold start cost, divided by its size. https://doi.org/10.1145/3445814.3446757
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cumulet.core.clock import Clock
+from cumulet.invoke.faults import ServiceUnavailable
+from cumulet.runtimes.contract import Environment, FunctionSpec
+
+PoolKey = tuple[str, str, str]
+_MAX_WAIT_S = 10.0
+
+
+@dataclass(slots=True)
+class Member:
+    """An environment with what the pool knows of it. `priority` is valid while `entry` is the newest one in the heap."""
+
+    environment: Environment
+    cold_ms: float
+    is_provisioned: bool = False
+    is_retired: bool = False
+    idle_since_s: float = 0.0
+    priority: float = 0.0
+    entry: int = -1
+    is_given_back: bool = False
+
+
+class Pool:
+    """Leases, keeps and evicts environments. Knows sizes and times, not how environments are made."""
+
+    def __init__(self, clock: Clock, budget_mb: int, keep_alive_s: float) -> None:
+        self._clock = clock
+        self._budget_mb = budget_mb
+        self._keep_alive_s = keep_alive_s
+        self._used_mb = 0
+        self._idle: dict[PoolKey, deque[Member]] = {}
+        self._uses: dict[PoolKey, int] = {}
+        self._members: dict[str, Member] = {}
+        self._heap: list[tuple[float, int, Member]] = []
+        self._entries = itertools.count()
+        self._dual_clock = 0.0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.on_lost: Callable[[Member], None] = lambda member: None
+
+    @property
+    def used_mb(self) -> int:
+        return self._used_mb
+
+    @property
+    def live(self) -> int:
+        return len(self._members)
+
+    @property
+    def idle(self) -> int:
+        return sum(len(stack) for stack in self._idle.values())
+
+    def lease(self, spec: FunctionSpec) -> Member | None:
+        """The idle environment used last, None when there is none."""
+        self._uses[spec.pool_key] = self._uses.get(spec.pool_key, 0) + 1
+        stack = self._idle.get(spec.pool_key)
+        while stack:
+            member = stack.pop()
+            member.entry = -1
+            if not member.environment.exited.done():
+                return member
+        return None
+
+    async def make_room(self, spec: FunctionSpec) -> None:
+        """Take the environment's memory from the budget, evicting or waiting in line. Raises ServiceUnavailable."""
+        if spec.memory_mb > self._budget_mb:
+            raise ServiceUnavailable(
+                f"the node has {self._budget_mb} MB for environments, and this function wants {spec.memory_mb}"
+            )
+        if not self._waiting and self._evict_until_fits(spec.memory_mb):
+            self._used_mb += spec.memory_mb
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((spec.memory_mb, turn))
+        try:
+            await asyncio.wait_for(turn, _MAX_WAIT_S)
+        except TimeoutError:
+            raise ServiceUnavailable("the node has no memory left for another environment") from None
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back(spec.memory_mb)
+            raise
+
+    def give_back(self, memory_mb: int) -> None:
+        """Memory of an environment that is gone, or was never made."""
+        self._used_mb -= memory_mb
+        while self._waiting:
+            wanted, turn = self._waiting[0]
+            if turn.done():
+                self._waiting.popleft()
+                continue
+            if not self._evict_until_fits(wanted):
+                return
+            self._waiting.popleft()
+            self._used_mb += wanted
+            turn.set_result(None)
+
+    def add(self, environment: Environment, cold_ms: float, *, is_provisioned: bool = False) -> Member:
+        """A new environment, leased to whoever made it; its memory was taken by `make_room`."""
+        member = Member(environment, cold_ms, is_provisioned)
+        self._members[environment.id] = member
+        environment.exited.add_done_callback(lambda _: self._forget(member))
+        return member
+
+    def release(self, member: Member) -> None:
+        """The call is over: the environment is idle, or dies when its version is no longer wanted."""
+        if member.environment.exited.done():
+            return
+        if member.is_retired:
+            member.environment.kill()
+            return
+        spec = member.environment.spec
+        member.idle_since_s = self._clock.monotonic_s()
+        self._idle.setdefault(spec.pool_key, deque()).append(member)
+        if not member.is_provisioned:
+            worth = self._uses.get(spec.pool_key, 1) * max(member.cold_ms, 1.0) / spec.memory_mb
+            member.priority = self._dual_clock + worth
+            member.entry = next(self._entries)
+            heapq.heappush(self._heap, (member.priority, member.entry, member))
+        if self._waiting:
+            self.give_back(0)
+
+    def retire(self, function_id: str, keep: PoolKey | None = None) -> None:
+        """A function changed or is gone: its environments die when they are idle, but those of `keep`."""
+        for member in list(self._members.values()):
+            key = member.environment.spec.pool_key
+            if key[0] == function_id and key != keep and (keep is None or key[1] == keep[1]):
+                member.is_retired = True
+                self._kill_if_idle(member)
+
+    def expire(self) -> None:
+        """Scale to zero: end what was idle for longer than the keep-alive. Called from time to time."""
+        oldest_s = self._clock.monotonic_s() - self._keep_alive_s
+        for key, stack in list(self._idle.items()):
+            while stack and stack[0].idle_since_s <= oldest_s and not stack[0].is_provisioned:
+                member = stack.popleft()
+                member.entry = -1
+                member.environment.kill()
+            if not stack:
+                del self._idle[key]
+                self._uses.pop(key, None)
+        if len(self._heap) > 2 * len(self._members) + 64:
+            self._heap = [item for item in self._heap if item[2].entry == item[1]]
+            heapq.heapify(self._heap)
+
+    def provisioned(self, key: PoolKey) -> list[Member]:
+        return [member for member in self._members.values() if member.is_provisioned and member.environment.spec.pool_key == key]
+
+    def unprovision(self, member: Member) -> None:
+        """No longer kept on purpose."""
+        member.is_provisioned = False
+        member.is_retired = True
+        self._kill_if_idle(member)
+
+    def _evict_until_fits(self, wanted_mb: int) -> bool:
+        """Evict idle environments of the least worth until `wanted_mb` fit. Being killed, they count as gone at once."""
+        while self._used_mb + wanted_mb > self._budget_mb:
+            victim = self._least_worth()
+            if victim is None:
+                return False
+            self._dual_clock = victim.priority
+            stack = self._idle[victim.environment.spec.pool_key]
+            stack.remove(victim)
+            self._used_mb -= victim.environment.spec.memory_mb
+            victim.is_given_back = True
+            victim.environment.kill()
+        return True
+
+    def _least_worth(self) -> Member | None:
+        while self._heap:
+            _, entry, member = heapq.heappop(self._heap)
+            if member.entry == entry and not member.environment.exited.done():
+                member.entry = -1
+                return member
+        return None
+
+    def _kill_if_idle(self, member: Member) -> None:
+        stack = self._idle.get(member.environment.spec.pool_key)
+        if stack and member in stack:
+            stack.remove(member)
+            member.entry = -1
+            member.environment.kill()
+
+    def _forget(self, member: Member) -> None:
+        self._members.pop(member.environment.id, None)
+        stack = self._idle.get(member.environment.spec.pool_key)
+        if stack and member in stack:
+            stack.remove(member)
+        member.entry = -1
+        if not member.is_given_back:
+            self.give_back(member.environment.spec.memory_mb)
+        self.on_lost(member)

@@ -1,0 +1,96 @@
+"""The platform's own log lines: START, END and REPORT, in text or JSON as Lambda writes them. Pure."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+
+from cumulet.runtimes.contract import FunctionSpec
+
+_LEVELS = {"DEBUG": 0, "INFO": 1, "WARN": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one invocation used. `init_ms` None for a warm start; `status` as Lambda's: success, error, timeout."""
+
+    request_id: str
+    duration_ms: float
+    memory_mb: int
+    max_memory_mb: int
+    init_ms: float | None = None
+    status: str = "success"
+    error_type: str | None = None
+    trace_id: str | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def billed_ms(self) -> int:
+        """Whole milliseconds, the init phase included, as Lambda bills since August 2025."""
+        return max(1, math.ceil(self.duration_ms + (self.init_ms or 0.0)))
+
+
+def start_line(spec: FunctionSpec, request_id: str, now_ms: int) -> str | None:
+    if spec.log_format == "JSON":
+        record = {"requestId": request_id, "version": spec.version}
+        return _json_line(spec, "INFO", "platform.start", record, now_ms)
+    return f"START RequestId: {request_id} Version: {spec.version}\n"
+
+
+def end_line(spec: FunctionSpec, request_id: str) -> str | None:
+    """JSON logs have no END: `platform.report` says it."""
+    return None if spec.log_format == "JSON" else f"END RequestId: {request_id}\n"
+
+
+def report_line(spec: FunctionSpec, report: Report, now_ms: int) -> str | None:
+    if spec.log_format == "JSON":
+        metrics: dict[str, float] = {
+            "durationMs": round(report.duration_ms, 3),
+            "billedDurationMs": report.billed_ms,
+            "memorySizeMB": report.memory_mb,
+            "maxMemoryUsedMB": report.max_memory_mb,
+        }
+        if report.init_ms is not None:
+            metrics["initDurationMs"] = round(report.init_ms, 3)
+        record: dict[str, object] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
+        record["phases"] = {name: round(value, 3) for name, value in report.phases.items()}
+        if report.error_type:
+            record["errorType"] = report.error_type
+        level = "INFO" if report.status == "success" else "WARN"
+        return _json_line(spec, level, "platform.report", record, now_ms)
+    parts = [
+        f"REPORT RequestId: {report.request_id}",
+        f"Duration: {report.duration_ms:.2f} ms",
+        f"Billed Duration: {report.billed_ms} ms",
+        f"Memory Size: {report.memory_mb} MB",
+        f"Max Memory Used: {report.max_memory_mb} MB",
+    ]
+    if report.init_ms is not None:
+        parts.append(f"Init Duration: {report.init_ms:.2f} ms")
+    if report.status != "success":
+        parts.append(f"Status: {report.status}")
+        if report.error_type:
+            parts.append(f"Error Type: {report.error_type}")
+    parts.append("Phases: " + ", ".join(f"{name} {value:.2f} ms" for name, value in report.phases.items()))
+    if report.trace_id:
+        parts.append(f"XRAY TraceId: {report.trace_id}")
+    return "\t".join(parts) + "\t\n"
+
+
+def timeout_line(spec: FunctionSpec, request_id: str, now_ms: int) -> str:
+    return f"{timestamp(now_ms)} {request_id} Task timed out after {spec.timeout_s:.2f} seconds\n\n"
+
+
+def exit_line(request_id: str, words: str) -> str:
+    return f"RequestId: {request_id} Error: Runtime exited with error: {words}\nRuntime.ExitError\n"
+
+
+def timestamp(now_ms: int) -> str:
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{now_ms % 1000:03d}Z"
+
+
+def _json_line(spec: FunctionSpec, level: str, kind: str, record: object, now_ms: int) -> str | None:
+    if _LEVELS[level] < _LEVELS.get(spec.system_log_level, 1):
+        return None
+    return orjson.dumps({"time": timestamp(now_ms), "type": kind, "record": record}).decode() + "\n"
