@@ -1,7 +1,7 @@
 """What must still be delivered: written in the transaction that caused it, deleted when it has arrived.
 
-A delivery that fails is tried again with growing pauses; one that nobody takes, or that its target refuses for good, is given up and
-told in the node's log.
+A delivery that fails is tried again with growing pauses; one that nobody takes, or that its target refuses for good, is given up
+and told in the node's log.
 """
 
 import asyncio

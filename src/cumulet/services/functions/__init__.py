@@ -1,0 +1,1 @@
+"""Functions: their code, versions, aliases, layers, permissions and settings, and the calls that invoke them."""
