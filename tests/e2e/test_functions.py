@@ -115,7 +115,8 @@ def test_environment_context_and_credentials_inside(node, name):
         "def handler(e, c):\n"
         "    return {'var': os.environ['WORD'], 'arn': c.invoked_function_arn, 'mb': c.memory_limit_in_mb,\n"
         "            'left': c.get_remaining_time_in_millis(), 'client': c.client_context.custom['k'],\n"
-        "            'endpoint': os.environ['AWS_ENDPOINT_URL'], 'region': os.environ['AWS_REGION'], 'key': os.environ['AWS_ACCESS_KEY_ID']}\n"
+        "            'endpoint': os.environ['AWS_ENDPOINT_URL'], 'region': os.environ['AWS_REGION'],\n"
+        "            'key': os.environ['AWS_ACCESS_KEY_ID']}\n"
     )
     _create(lambdas, name, text, Environment={"Variables": {"WORD": "wörd"}}, MemorySize=256, Timeout=7)
     client_context = base64.b64encode(b'{"custom": {"k": "v"}}').decode()

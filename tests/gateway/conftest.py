@@ -58,7 +58,8 @@ async def serving() -> AsyncIterator[Callable[..., Awaitable[Served]]]:
 
     async def start(limits: HttpLimits | None = None) -> Served:
         served = Served(limits)
-        served.port = await served.server.listen("127.0.0.1", 0)
+        served.port = await served.server.bind("127.0.0.1", 0)
+        await served.server.start()
         running.append((served, asyncio.ensure_future(served.server.sweep())))
         return served
 

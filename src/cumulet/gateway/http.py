@@ -114,12 +114,17 @@ class HttpServer:
         self._listener: asyncio.Server | None = None
         self._emptied: asyncio.Event = asyncio.Event()
 
-    async def listen(self, host: str, port: int) -> int:
-        """Bind and begin to answer; returns the port. Raises OSError when the address cannot be had."""
+    async def bind(self, host: str, port: int) -> int:
+        """Take the address, without answering yet; returns the port. Raises OSError when it cannot be had."""
         loop = asyncio.get_running_loop()
-        self._tick()
-        self._listener = await loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+        self._listener = await loop.create_server(lambda: Connection(self), host, port, backlog=1024, start_serving=False)
         return int(self._listener.sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        assert self._listener is not None
+        self._tick()
+        await self._listener.start_serving()
 
     async def sweep(self) -> None:
         """End what is past its deadline, for ever: as exactly as this loop steps, half a second, or less for small limits."""

@@ -67,5 +67,14 @@ def status(signed: Signed, read: Callable[[], Mapping[str, Any]]) -> Door:
     return door
 
 
+def admin(signed: Signed, handle: Admin) -> Door:
+    """A page that a service answers itself, knowing who asks."""
+
+    async def door(exchange: Exchange) -> Response:
+        return await handle(signed(exchange), exchange.request)
+
+    return door
+
+
 def _json(value: Any) -> Response:
     return Response(200, [("Content-Type", "application/json")], orjson.dumps(value, default=str))
