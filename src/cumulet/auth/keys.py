@@ -50,14 +50,16 @@ class AccessKeys:
         self._clock = clock
         self._keys: dict[str, AccessKey] = {}
         self._credentials: dict[str, Credential] = {}
-        self.sessions = Sessions(b"")
+        self.secret = b""
+        self.sessions = Sessions(self.secret)
         self.root: AccessKey
 
     @classmethod
     async def open(cls, store: Store, clock: Clock, root_key: tuple[str, str] | None = None) -> "AccessKeys":
         """Load all keys. The first time, make the default account's root pair, or take `root_key` for it."""
         keys = cls(store, clock)
-        keys.sessions = Sessions(await store.write(_SHARD, _node_secret))
+        keys.secret = await store.write(_SHARD, _node_secret)
+        keys.sessions = Sessions(keys.secret)
         for key in await store.read(_SHARD, _all_keys):
             keys._remember(key)
         roots = [key for key in keys._keys.values() if key.account == DEFAULT_ACCOUNT and key.user_name is None and key.is_active]

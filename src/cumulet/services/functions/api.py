@@ -1,42 +1,38 @@
-"""The functions service as the composition root sees it: all its operations over one registry."""
+"""The functions service as the composition root sees it: all its operations, one class a noun, over one registry."""
 
 from collections.abc import Mapping
 
 from cumulet.core.operations import Handler, operations_of
+from cumulet.services.functions.api_aliases import AliasOperations
+from cumulet.services.functions.api_event_invoke import EventInvokeOperations
+from cumulet.services.functions.api_event_sources import EventSourceOperations
+from cumulet.services.functions.api_functions import FunctionOperations
+from cumulet.services.functions.api_invoke import InvokeOperations
+from cumulet.services.functions.api_layers import LayerOperations, LayerUses
+from cumulet.services.functions.api_permissions import PermissionOperations
+from cumulet.services.functions.api_settings import SettingsOperations
+from cumulet.services.functions.api_tags import TagOperations
+from cumulet.services.functions.api_urls import UrlOperations
 from cumulet.services.functions.code import CodeLinks
-from cumulet.services.functions.event_sources import EventSourceOperations
-from cumulet.services.functions.functions import FunctionOperations
-from cumulet.services.functions.invocations import InvokeOperations
-from cumulet.services.functions.layers import LayerOperations
-from cumulet.services.functions.policies import PolicyOperations
 from cumulet.services.functions.registry import Registry
-from cumulet.services.functions.settings import (
-    ConcurrencyOperations,
-    InvokeConfigOperations,
-    ManagementOperations,
-    TagOperations,
-)
-from cumulet.services.functions.urls import UrlOperations
-from cumulet.services.functions.versions import AliasOperations, VersionOperations
 
 
 class FunctionsService:
-    """Lambda's control plane and Invoke."""
+    """Lambda's control plane and Invoke. What the model has beyond `handlers` is not answered by this node."""
 
     def __init__(self, registry: Registry, links: CodeLinks) -> None:
-        self.registry = registry
-        self.links = links
+        parts = registry
+        storage, clock, limits, apply = parts.storage, parts.clock, parts.limits, parts.concurrency.apply
         self.handlers: Mapping[str, Handler] = operations_of(
-            FunctionOperations(registry, links),
-            VersionOperations(registry),
-            AliasOperations(registry),
-            LayerOperations(registry, links),
-            PolicyOperations(registry),
-            ConcurrencyOperations(registry),
-            InvokeConfigOperations(registry),
-            TagOperations(registry),
-            ManagementOperations(registry),
-            UrlOperations(registry),
-            EventSourceOperations(registry),
-            InvokeOperations(registry),
+            FunctionOperations(storage, clock, parts.code, links, LayerUses(storage), limits, parts.environments, apply),
+            AliasOperations(storage, apply),
+            LayerOperations(storage, clock, parts.code, links, limits),
+            PermissionOperations(storage),
+            parts.concurrency,
+            UrlOperations(storage, clock, parts.url_of),
+            EventInvokeOperations(storage, clock),
+            EventSourceOperations(storage, clock, parts.has_poller),
+            TagOperations(storage),
+            SettingsOperations(storage, limits),
+            InvokeOperations(parts.resolution, parts.invoker, parts.asynchronous, limits),
         )

@@ -36,7 +36,8 @@ class Policy:
         sid = statement["Sid"]
         if any(each["Sid"] == sid for each in self.statements):
             raise ResourceConflict(
-                f"The statement id ({sid}) provided already exists. Please provide a new statement id, or remove the existing statement."
+                f"The statement id ({sid}) provided already exists. "
+                "Please provide a new statement id, or remove the existing statement."
             )
         changed = replace(self, revision_id=revision_id, statements=[*self.statements, statement])
         size = len(changed.document())
@@ -68,6 +69,10 @@ class Policy:
         """Whether a layer's policy lets an account use it."""
         principals = ("*", {"AWS": f"arn:aws:iam::{account}:root"})
         return any(each["Principal"] in principals and not each.get("Condition") for each in self.statements)
+
+
+def statement_text(statement: Mapping[str, Any]) -> str:
+    return orjson.dumps(dict(statement)).decode()
 
 
 def present(policy: Policy | None) -> Policy:

@@ -54,7 +54,8 @@ class EventInvokeConfig:
 
     def described(self, place: Place) -> dict[str, Any]:
         destinations = {
-            side: {"Destination": arn} if arn else {} for side, arn in (("OnSuccess", self.on_success), ("OnFailure", self.on_failure))
+            side: {"Destination": arn} if arn else {}
+            for side, arn in (("OnSuccess", self.on_success), ("OnFailure", self.on_failure))
         }
         found: dict[str, Any] = {
             "LastModified": self.modified_ms / 1000,
