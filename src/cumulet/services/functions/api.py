@@ -1,38 +1,108 @@
-"""The functions service as the composition root sees it: all its operations, one class a noun, over one registry."""
+"""The functions service: its operations, one class a noun, over one storage; and what other parts of the node ask of it."""
 
-from collections.abc import Mapping
+import random
+import secrets
 
+from cumulet.core.clock import Clock
+from cumulet.core.http import Request, Response
 from cumulet.core.operations import Handler, operations_of
+from cumulet.invoke.contract import AsyncInvoker, AsyncSettings, Invoker
+from cumulet.runtimes.contract import FunctionSpec
 from cumulet.services.functions.api_aliases import AliasOperations
+from cumulet.services.functions.api_concurrency import ConcurrencyOperations
 from cumulet.services.functions.api_event_invoke import EventInvokeOperations
-from cumulet.services.functions.api_event_sources import EventSourceOperations
+from cumulet.services.functions.api_event_sources import EventSourceOperations, HasPoller
 from cumulet.services.functions.api_functions import FunctionOperations
 from cumulet.services.functions.api_invoke import InvokeOperations
 from cumulet.services.functions.api_layers import LayerOperations, LayerUses
 from cumulet.services.functions.api_permissions import PermissionOperations
 from cumulet.services.functions.api_settings import SettingsOperations
 from cumulet.services.functions.api_tags import TagOperations
-from cumulet.services.functions.api_urls import UrlOperations
-from cumulet.services.functions.code import CodeLinks
-from cumulet.services.functions.registry import Registry
+from cumulet.services.functions.api_urls import UrlOf, UrlOperations
+from cumulet.services.functions.code import CodeLinks, CodeStore, FetchObject
+from cumulet.services.functions.environments import Environments, Retire, SetReserved, WarmPool
+from cumulet.services.functions.model import Limits
+from cumulet.services.functions.model_event_sources import EventSourceMapping
+from cumulet.services.functions.names import Place
+from cumulet.services.functions.resolution import FunctionUrl, Resolution
+from cumulet.services.functions.storage import FunctionStorage
+from cumulet.store.contract import Store
 
 
 class FunctionsService:
-    """Lambda's control plane and Invoke. What the model has beyond `handlers` is not answered by this node."""
+    """Lambda's control plane and Invoke. `set_reserved`, `retire` and `warm` are the invoker's; see `environments.py`.
 
-    def __init__(self, registry: Registry, links: CodeLinks) -> None:
-        parts = registry
-        storage, clock, limits, apply = parts.storage, parts.clock, parts.limits, parts.concurrency.apply
-        self.handlers: Mapping[str, Handler] = operations_of(
-            FunctionOperations(storage, clock, parts.code, links, LayerUses(storage), limits, parts.environments, apply),
+    `link_secret` signs the links to code archives; nodes that share a store must share it. None: one of this run, since links
+    are good for minutes and a restart may end them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        invoker: Invoker,
+        async_invoker: AsyncInvoker,
+        *,
+        url_of: UrlOf,
+        fetch_object: FetchObject | None = None,
+        set_reserved: SetReserved = lambda account, function_id, reserved: None,
+        retire: Retire = lambda function_id, keep: None,
+        warm: WarmPool | None = None,
+        has_poller: HasPoller = lambda kind: False,
+        limits: Limits | None = None,
+        link_secret: bytes | None = None,
+        dice: random.Random | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        environments = Environments(set_reserved, retire, warm)
+        storage = FunctionStorage(store)
+        code = CodeStore(store.blobs, limits, fetch_object)
+        self._storage = storage
+        self._links = CodeLinks(link_secret or secrets.token_bytes(32), store.blobs, clock)
+        self._resolution = Resolution(storage, dice or random.Random())
+        self._concurrency = ConcurrencyOperations(storage, clock, limits, environments)
+        apply = self._concurrency.apply
+        self._parts: tuple[object, ...] = (
+            FunctionOperations(storage, clock, code, self._links, LayerUses(storage), limits, environments, apply),
             AliasOperations(storage, apply),
-            LayerOperations(storage, clock, parts.code, links, limits),
+            LayerOperations(storage, clock, code, self._links, limits),
             PermissionOperations(storage),
-            parts.concurrency,
-            UrlOperations(storage, clock, parts.url_of),
+            self._concurrency,
+            UrlOperations(storage, clock, url_of),
             EventInvokeOperations(storage, clock),
-            EventSourceOperations(storage, clock, parts.has_poller),
+            EventSourceOperations(storage, clock, has_poller),
             TagOperations(storage),
             SettingsOperations(storage, limits),
-            InvokeOperations(parts.resolution, parts.invoker, parts.asynchronous, limits),
+            InvokeOperations(self._resolution, invoker, async_invoker, limits),
         )
+
+    def operations(self) -> dict[str, Handler]:
+        """What is answered; what the model has beyond these, this node does not implement."""
+        return operations_of(*self._parts)
+
+    async def open(self) -> None:
+        """Tell the invoker what the store holds of reserved and provisioned concurrency: once, when the node starts."""
+        await self._concurrency.apply_all()
+
+    async def resolve(self, account: str, region: str, name: str, qualifier: str | None) -> tuple[FunctionSpec, AsyncSettings]:
+        """The contract `Resolve`: what to run now, from memory unless something changed. Raises ResourceNotFound."""
+        return await self._resolution.resolve(account, region, name, qualifier)
+
+    async def find_url(self, url_id: str) -> FunctionUrl | None:
+        """The function URL with that id, from memory unless something changed."""
+        return await self._resolution.find_url(url_id)
+
+    async def provisioned(self) -> list[tuple[FunctionSpec, int]]:
+        """All versions to keep warm, with how many environments; `open` has told the invoker already."""
+        return await self._concurrency.provisioned()
+
+    async def event_source_mappings(self) -> list[tuple[Place, EventSourceMapping]]:
+        """All mappings of the node, for pollers."""
+        found: list[tuple[Place, EventSourceMapping]] = []
+        for place in await self._storage.places():
+            found += [(place, each) for each in await self._storage.read(place, lambda view: list(view.mappings()))]
+        return found
+
+    async def code_archive(self, request: Request) -> Response:
+        """Answer a link that GetFunction or GetLayerVersion gave: `GET /_aws/lambda-code/SHA256?expires=…&token=…`."""
+        return await self._links.code_archive(request)

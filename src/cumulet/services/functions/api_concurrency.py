@@ -5,6 +5,7 @@ from typing import Any
 
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
+from cumulet.core.errors import NotImplementedFault
 from cumulet.core.operations import operation
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.services.functions.environments import Environments
@@ -21,6 +22,7 @@ class ConcurrencyOperations:
         self._clock = clock
         self._limits = limits
         self._environments = environments
+        self._warm = environments.warm
         self._kept: dict[tuple[Place, str], dict[tuple[str, str, str], FunctionSpec]] = {}
 
     @operation("PutFunctionConcurrency")
@@ -67,6 +69,8 @@ class ConcurrencyOperations:
     @operation("PutProvisionedConcurrencyConfig")
     async def put_provisioned_concurrency_config(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         place, ref = place_of(ctx), _published(ctx, req)
+        if self._warm is None:
+            raise NotImplementedFault("Provisioned concurrency is not supported by this node: nothing keeps environments warm")
         wanted = Provisioned(ref.name, str(ref.qualifier), req["ProvisionedConcurrentExecutions"], self._clock.now_ms())
 
         def put(edit: Edit) -> FunctionSpec:
@@ -128,12 +132,14 @@ class ConcurrencyOperations:
 
     async def apply(self, place: Place, name: str) -> None:
         """Make the invoker keep exactly what the store says of this function: after anything that could change it."""
+        if self._warm is None:
+            return
         wanted = {spec.pool_key: (spec, count) for spec, count in await self._storage.read(place, lambda view: _wanted(view, name))}
         for key, spec in self._kept.get((place, name), {}).items():
             if key not in wanted:
-                self._environments.set_provisioned(spec, 0)
+                self._warm.set_provisioned(spec, 0)
         for spec, count in wanted.values():
-            self._environments.set_provisioned(spec, count)
+            self._warm.set_provisioned(spec, count)
         self._kept[(place, name)] = {key: spec for key, (spec, _) in wanted.items()}
         if not wanted:
             del self._kept[(place, name)]
@@ -149,7 +155,7 @@ class ConcurrencyOperations:
                 await self.apply(place, name)
 
     def _described(self, spec: FunctionSpec, provisioned: Provisioned) -> dict[str, Any]:
-        return provisioned.described(self._environments.ready_provisioned(spec))
+        return provisioned.described(self._warm.ready_provisioned(spec) if self._warm is not None else 0)
 
 
 def _published(ctx: Context, req: dict[str, Any]) -> FunctionRef:

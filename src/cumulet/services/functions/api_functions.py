@@ -159,7 +159,7 @@ class FunctionOperations:
             return function, urls
 
         function, urls = await self._storage.write(place, ref.name, delete)
-        self._environments.retire(function.function_id)
+        self._environments.retire(function.function_id, None)
         self._environments.set_reserved(place.account, function.function_id, None)
         await self._apply_provisioned(place, ref.name)
         for url_id in urls:
@@ -210,7 +210,7 @@ class FunctionOperations:
 
     def _retire_older(self, now: FunctionVersion) -> None:
         """Environments of what $LATEST was before serve nothing any more."""
-        self._environments.retire(now.function_id, keep=(now.function_id, LATEST, now.config_id))
+        self._environments.retire(now.function_id, (now.function_id, LATEST, now.config_id))
 
     def _update(
         self,

@@ -17,7 +17,7 @@ from cumulet.store.contract import Blobs
 FetchObject = Callable[[str, str, str | None], Awaitable[bytes]]
 """(bucket, key, version) -> the object's bytes; raises KeyError or a Fault when there is none for the caller."""
 
-PATH = "/_aws/lambda-code/"
+LINK_PATH = "/_aws/lambda-code/"
 LINK_LIFETIME_S = 600
 
 
@@ -94,11 +94,11 @@ class CodeLinks:
         """A URL from which anyone who has it can download the archive, for ten minutes."""
         expires = self._clock.now_ms() // 1000 + LINK_LIFETIME_S
         token = sign_link(self._secret, sha256, expires)
-        return f"{endpoint}{PATH}{sha256}?expires={expires}&token={token}"
+        return f"{endpoint}{LINK_PATH}{sha256}?expires={expires}&token={token}"
 
-    async def serve(self, request: Request) -> Response:
+    async def code_archive(self, request: Request) -> Response:
         """Answer such a URL: 200 with the zip, 403 when the link does not hold, 404 when the archive is gone."""
-        sha256 = request.path.removeprefix(PATH)
+        sha256 = request.path.removeprefix(LINK_PATH)
         query = parse_qs(request.query)
         expires, token = query.get("expires", [""])[0], query.get("token", [""])[0]
         if not is_link_valid(self._secret, sha256, expires, token, self._clock.now_ms() // 1000):

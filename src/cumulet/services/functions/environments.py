@@ -1,25 +1,34 @@
 """What this service tells whoever keeps execution environments, and asks of it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from cumulet.runtimes.contract import FunctionSpec
 
+SetReserved = Callable[[str, str, int | None], None]
+"""(account, function id, reserved concurrency or None): it changed."""
 
-class Environments(Protocol):
-    """The invoker, as this service sees it."""
+Retire = Callable[[str, tuple[str, str, str] | None], None]
+"""(function id, keep): its environments serve nothing any more; with `keep`, those of that version but `keep` itself."""
 
-    def set_reserved(self, account: str, function_id: str, reserved: int | None) -> None:
-        """A function's reserved concurrency changed; None: it has none."""
-        ...
 
-    def retire(self, function_id: str, keep: tuple[str, str, str] | None = None) -> None:
-        """End the environments of a function when they are idle: all, or those of the version of `keep` but `keep` itself."""
-        ...
+class WarmPool(Protocol):
+    """What keeps environments initialised: the invoker."""
 
     def set_provisioned(self, spec: FunctionSpec, count: int) -> None:
-        """Keep so many environments of a version initialised; 0: none."""
+        """Keep so many environments of a version; 0: none."""
         ...
 
     def ready_provisioned(self, spec: FunctionSpec) -> int:
         """How many of them are initialised now."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Environments:
+    """The invoker, as this service sees it. `warm` None: nothing keeps environments initialised."""
+
+    set_reserved: SetReserved
+    retire: Retire
+    warm: WarmPool | None

@@ -34,7 +34,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class FunctionUrl:
-    """A function URL and what it leads to. `qualifier` None: $LATEST. `document` has the wire's AuthType, InvokeMode and Cors.
+    """A function URL and what it leads to. `qualifier` None: $LATEST. `cors` is the wire's structure or None.
 
     `is_public` tells whether the resource policy lets everybody call it, which AWS asks of a URL without authorisation.
     """
@@ -44,7 +44,9 @@ class FunctionUrl:
     region: str
     name: str
     qualifier: str | None
-    document: dict[str, Any]
+    auth_type: str
+    invoke_mode: str
+    cors: dict[str, Any] | None
     is_public: bool
 
     @property
@@ -141,10 +143,8 @@ def _found_url(view: View, url_id: str, name: str, qualifier: str) -> FunctionUr
         region=view.place.region,
         name=name,
         qualifier=None if qualifier == LATEST else qualifier,
-        document={
-            "AuthType": config.auth_type,
-            "InvokeMode": config.invoke_mode,
-            "Cors": dict(config.cors) if config.cors else None,
-        },
+        auth_type=config.auth_type,
+        invoke_mode=config.invoke_mode,
+        cors=dict(config.cors) if config.cors else None,
         is_public=policy is not None and policy.allows_everyone("lambda:InvokeFunctionUrl", config.auth_type),
     )

@@ -61,7 +61,10 @@ class View:
         self.place = place
 
     def get_function(self, name: str) -> Function:
-        return _flat(Function, self._reader.get(pack("function", name))) or self._absent(name, None)
+        found = self.find_function(name)
+        if found is None:
+            raise self._absent(name, None)
+        return found
 
     def find_function(self, name: str) -> Function | None:
         return _flat(Function, self._reader.get(pack("function", name)))
@@ -71,11 +74,16 @@ class View:
             yield Function(**orjson.loads(raw))
 
     def get_version(self, name: str, version: str) -> FunctionVersion:
-        return self.find_version(name, version) or self._absent(name, version if version != LATEST else None)
+        found = self.find_version(name, version)
+        if found is None:
+            raise self._absent(name, version if version != LATEST else None)
+        return found
 
     def find_version(self, name: str, version: str) -> FunctionVersion | None:
         number = 0 if version == LATEST else int(version)
-        return _version(self._reader.get(pack("version", name, number))) if number < 1 << 62 else None
+        if number >= 1 << 62 or (number == 0 and version != LATEST):
+            return None
+        return _version(self._reader.get(pack("version", name, number)))
 
     def newest_published(self, name: str) -> FunctionVersion | None:
         """The published version with the highest number that still exists."""
@@ -119,7 +127,7 @@ class View:
             return self.get_version(ref.name, ref.qualifier or LATEST)
         alias = self.find_alias(ref.name, str(ref.qualifier))
         if alias is None:
-            return self._absent(ref.name, ref.qualifier)
+            raise self._absent(ref.name, ref.qualifier)
         return self.get_version(ref.name, alias.version)
 
     def find_policy(self, name: str, qualifier: str) -> Policy | None:
@@ -184,8 +192,8 @@ class View:
         marker = _marker_of(rows[page.limit - 1][0]) if len(rows) > page.limit else None
         return [load(raw) for _, raw in rows[: page.limit]], marker
 
-    def _absent(self, name: str, qualifier: str | None) -> Any:
-        raise ResourceNotFound(f"Function not found: {self.place.function_arn(name, qualifier)}")
+    def _absent(self, name: str, qualifier: str | None) -> ResourceNotFound:
+        return ResourceNotFound(f"Function not found: {self.place.function_arn(name, qualifier)}")
 
 
 class Edit(View):
