@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context, Principal
@@ -20,7 +19,7 @@ from cumulet.runtimes.contract import FunctionSpec
 class UrlTarget:
     """What a function URL stands for, now: its rules, and the version to run (a weighted alias may choose another each time)."""
 
-    auth_type: Literal["NONE", "AWS_IAM"]
+    is_signature_wanted: bool
     cors: Cors | None
     spec: FunctionSpec
     invoked_arn: str
@@ -55,7 +54,7 @@ class FunctionUrls:
     async def _answer(self, exchange: Exchange, target: UrlTarget, url_id: str, path: str) -> Response:
         request = exchange.request
         caller: Principal | None = None
-        if target.auth_type == "AWS_IAM":
+        if target.is_signature_wanted:
             caller = self._find_caller(exchange, target)
             if caller is None:
                 return function_urls.error(403, "Forbidden", "Message")

@@ -176,7 +176,6 @@ class LocalInvoker:
 
     async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False) -> Member:
         """A new environment, leased to the caller. Raises InitError; its output is on its way to the log either way."""
-        self.pool.retire(spec.pool_key)  # what the version was before its last change
         await self.pool.make_room(spec)
         launch = self._launch(spec, is_provisioned)
         output = self._open_output(spec, launch)

@@ -45,7 +45,6 @@ class Pool:
         self._idle: dict[PoolKey, deque[Member]] = {}
         self._uses: dict[PoolKey, int] = {}
         self._members: dict[str, Member] = {}
-        self._configurations: dict[tuple[str, str], PoolKey] = {}
         self._heap: list[tuple[float, int, Member]] = []
         self._entries = itertools.count()
         self._dual_clock = 0.0
@@ -134,15 +133,12 @@ class Pool:
         if self._waiting:
             self.give_back(0)
 
-    def retire(self, keep: PoolKey) -> None:
-        """A version has a new configuration: environments of its older ones die when they are idle."""
-        older = self._configurations.setdefault(keep[:2], keep)
-        if older == keep:
-            return
-        self._configurations[keep[:2]] = keep
+    def retire(self, function_id: str, keep: PoolKey | None = None) -> None:
+        """A function changed or is gone: environments of `keep`'s version but of another configuration die when they are idle;
+        without `keep` all of the function's do."""
         for member in list(self._members.values()):
             key = member.environment.spec.pool_key
-            if key[:2] == keep[:2] and key != keep:
+            if key[0] == function_id and key != keep and (keep is None or key[1] == keep[1]):
                 member.is_retired = True
                 self._kill_if_idle(member)
 

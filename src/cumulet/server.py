@@ -1,0 +1,234 @@
+"""The composition root: builds every part of a node in order, on one page, and is the only module that knows all of them.
+
+A node is ready when its port answers; it ends by SIGTERM or SIGINT, or when one of its loops breaks.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cumulet
+from cumulet.auth.keys import AccessKeys
+from cumulet.core.clock import Clock, SystemClock
+from cumulet.core.errors import Fault
+from cumulet.core.http import Response
+from cumulet.core.settings import Settings
+from cumulet.delivery.targets import Targets
+from cumulet.gateway import pages
+from cumulet.gateway.exchange import Door, Exchange, Service
+from cumulet.gateway.function_urls import Cors
+from cumulet.gateway.http import HttpServer
+from cumulet.gateway.metered import MeteredInvoker
+from cumulet.gateway.metrics import Gauge, Metrics
+from cumulet.gateway.names import function_url, resolves_localhost_names
+from cumulet.gateway.nodelog import LineWriter, log_to_stderr
+from cumulet.gateway.steps import Gateway
+from cumulet.gateway.url_door import FunctionUrls, UrlTarget
+from cumulet.invoke.asynchronous import DurableAsyncInvoker, function_target
+from cumulet.invoke.invoker import LocalInvoker
+from cumulet.runtimes.contract import FunctionSpec
+from cumulet.runtimes.node_runtimes import NodeRuntimes
+from cumulet.runtimes.packages import PackageCache
+from cumulet.services.functions import code
+from cumulet.services.functions.api import FunctionsService
+from cumulet.services.functions.model import Limits
+from cumulet.services.identity import admin
+from cumulet.services.identity.admin import KeysAdmin
+from cumulet.services.identity.api import IamService, StsService
+from cumulet.services.logs.api import LogsService
+from cumulet.services.logs.sink import StoreLogSink
+from cumulet.store.open import open_store
+from cumulet.tenancy.limits import RequestRate
+
+_DRAIN_S = 20.0
+_ROLE_SESSION_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running node, as those who started it see it. `root_key` is (access key id, secret) of the default account."""
+
+    settings: Settings
+    endpoint: str
+    root_key: tuple[str, str]
+
+
+async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
+    """Run a node until it is told to stop; returns when everything is put away.
+
+    Raises StoreRefused when the data folder cannot be used, OSError when the address cannot be had.
+    """
+    lines = LineWriter()
+    log_to_stderr(lines)
+    stop = _stop_on_signals()
+    clock, metrics, targets = SystemClock(), Metrics(), Targets()
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as closing:
+        # What is opened first is closed last: the store outlives everything that writes.
+        store = await open_store(settings.store, settings.data, settings.durability)
+        closing.push_async_callback(store.close)
+        keys = await AccessKeys.open(store, clock, settings.root_key)
+
+        gateway: Gateway  # made last; it exists before the first request does
+        http = HttpServer(lambda request: gateway(request))
+        port = await http.bind(settings.host, settings.port)
+        endpoint = f"http://{settings.host}:{port}"
+
+        sink = StoreLogSink(store, clock)
+        logs = LogsService(store, clock, sink)
+        iam, sts = IamService(store, clock, keys), StsService(store, clock, keys)
+
+        packages = PackageCache(settings.data / "packages", store.blobs)
+        runtimes = NodeRuntimes(settings.data / "run", packages, is_strict=settings.strict_runtimes)
+        closing.push_async_callback(runtimes.close)
+        await runtimes.open()
+
+        local = LocalInvoker(
+            runtimes,
+            clock,
+            sink.take,
+            partial(_role_credentials, keys, clock),
+            lambda: endpoint,
+            account_concurrency=settings.account_concurrency,
+            memory_budget_mb=settings.memory_budget_mb or _three_quarters_of_memory_mb(),
+            keep_alive_s=settings.keep_alive_s,
+        )
+        invoker = MeteredInvoker(local, metrics, clock)
+        asynchronous = DurableAsyncInvoker(store, clock, invoker, lambda *place: functions.resolve(*place), targets)
+        targets.register("lambda", function_target(asynchronous))
+
+        is_host_style = settings.host in ("127.0.0.1", "localhost") and await resolves_localhost_names()
+        functions = FunctionsService(
+            store,
+            clock,
+            invoker,
+            asynchronous,
+            url_of=lambda url_id, region: function_url(url_id, region, endpoint, is_host_style=is_host_style),
+            set_reserved=local.concurrency.set_reserved,
+            retire=local.pool.retire,
+            warm=local,
+            limits=Limits(account_concurrency=settings.account_concurrency),
+        )
+
+        started_s, is_ready = clock.monotonic_s(), False
+        metrics.gauges += [
+            Gauge("cumulet_environments", "Execution environments.", ("state",), partial(_environment_counts, local)),
+            Gauge("cumulet_async_backlog", "Asynchronous events that wait or run.", (), lambda: {(): asynchronous.backlog}),
+        ]
+
+        def status() -> Mapping[str, Any]:
+            return {
+                "version": cumulet.__version__,
+                "endpoint": endpoint,
+                "data": str(settings.data),
+                "store": settings.store,
+                "durability": settings.durability,
+                "uptime_s": round(clock.monotonic_s() - started_s, 3),
+                "environments": {state: count for (state,), count in _environment_counts(local).items()},
+                "async_backlog": asynchronous.backlog,
+                "connections": len(http.connections),
+            }
+
+        def signed(exchange: Exchange) -> Any:
+            return gateway.signed_context(exchange)
+
+        gateway = Gateway(
+            services={
+                "lambda": Service("lambda", functions.operations()),
+                "iam": Service("iam", iam.handlers),
+                "sts": Service("sts", sts.handlers),
+                "logs": Service("logs", logs.handlers),
+            },
+            doors={
+                "/healthz": pages.healthz(),
+                "/readyz": pages.readyz(lambda: is_ready and not http.is_draining),
+                "/metrics": pages.metrics_page(metrics),
+                "/_cumulet/status": pages.status(signed, status),
+                "/_cumulet/doctor": pages.doctor(signed, runtimes),
+                admin.PATH: (keys_door := pages.admin(signed, KeysAdmin(keys).handle)),
+                f"{admin.PATH}/": keys_door,
+                code.LINK_PATH: _plain(functions.code_archive),
+            },
+            function_urls=FunctionUrls(partial(_find_url_target, functions), invoker, signed, clock),
+            find_credential=keys.find,
+            rate_limit=RequestRate(clock),
+            clock=clock,
+            metrics=metrics,
+            lines=lines,
+        )
+        await functions.open()
+        await asynchronous.open()
+
+        async with asyncio.TaskGroup() as loops:  # a loop that breaks cancels the rest, and the node ends
+            sweeping = loops.create_task(http.sweep())
+            halt_running, halt_logging = asyncio.Event(), asyncio.Event()
+            running = [loops.create_task(part.run(halt_running)) for part in (local, asynchronous, logs)]
+            loops.create_task(sink.run(halt_logging))
+            await http.start()
+            is_ready = True
+            on_ready(Node(settings, endpoint, (keys.root.access_key_id, keys.root.secret_key)))
+            await stop.wait()
+            # The order of draining: no new requests, then no new invocations, then no more log lines.
+            await http.stop(_DRAIN_S)
+            halt_running.set()
+            await asyncio.wait(running)
+            await local.drain(_DRAIN_S)
+            halt_logging.set()
+            sweeping.cancel()
+    lines.flush()
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; a second one has its usual effect, for who does not want to wait."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stopped() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped)
+    return stop
+
+
+def _role_credentials(keys: AccessKeys, clock: Clock, spec: FunctionSpec) -> tuple[str, str, str]:
+    """Temporary credentials of a function's role. The role need not exist; its id is then made of its ARN."""
+    role_id = "AROA" + hashlib.sha256(spec.role.encode()).hexdigest()[:17].upper()
+    issued = keys.sessions.issue_for_role(spec.role, spec.name, role_id, duration_s=_ROLE_SESSION_S, now_ms=clock.now_ms())
+    return issued.credential.access_key_id, issued.credential.secret_key, issued.session_token
+
+
+async def _find_url_target(functions: FunctionsService, url_id: str) -> UrlTarget | None:
+    url = await functions.find_url(url_id)
+    if url is None:
+        return None
+    try:
+        spec, _settings = await functions.resolve(url.account, url.region, url.name, url.qualifier)
+    except Fault:
+        return None
+    return UrlTarget(url.auth_type == "AWS_IAM", Cors.of(url.cors), spec, url.invoked_arn)
+
+
+def _plain(serve_request: Callable[[Any], Any]) -> Door:
+    async def door(exchange: Exchange) -> Response:
+        response: Response = await serve_request(exchange.request)
+        return response
+
+    return door
+
+
+def _environment_counts(invoker: LocalInvoker) -> dict[tuple[str, ...], float]:
+    idle, live = invoker.pool.idle, invoker.pool.live
+    return {("idle",): idle, ("busy",): live - idle}
+
+
+def _three_quarters_of_memory_mb() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4 // (1 << 20)
