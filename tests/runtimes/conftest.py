@@ -30,7 +30,9 @@ class Bench:
     def __init__(self, runtimes, blobs):
         self.runtimes, self.blobs, self.output = runtimes, blobs, bytearray()
 
-    async def start(self, files, *, runtime=OWN_PYTHON, handler="index.handler", layers=(), executable=(), init_timeout_s=10.0, **more):
+    async def start(
+        self, files, *, runtime=OWN_PYTHON, handler="index.handler", layers=(), executable=(), init_timeout_s=10.0, **more
+    ):
         spec = FunctionSpec(
             account="000000000000",
             region="us-east-1",
@@ -65,7 +67,9 @@ class Bench:
             await environment.exited
 
     async def call(self, environment, event=b"{}", **more):
-        call = Call(secrets.token_hex(8), event, int(time() * 1000) + 5000, "arn:aws:lambda:us-east-1:000000000000:function:f", **more)
+        call = Call(
+            secrets.token_hex(8), event, int(time() * 1000) + 5000, "arn:aws:lambda:us-east-1:000000000000:function:f", **more
+        )
         return await environment.invoke(call)
 
 

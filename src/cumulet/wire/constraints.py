@@ -1,6 +1,7 @@
 """What a model demands of an input beyond its types: presence, length, range, pattern, enumeration. Compiled once per shape."""
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -117,10 +118,12 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     """Models are written for Java: a pattern that Python cannot read is not checked."""
     if not pattern:
         return None
-    try:
-        return re.compile(pattern.replace(r"\p{L}", r"[^\W\d_]").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d"), re.DOTALL)
-    except re.error:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes that a later Python may read otherwise
+        try:
+            return re.compile(pattern.replace(r"\p{L}", r"[^\W\d_]").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d"), re.DOTALL)
+        except re.error:
+            return None
 
 
 def _lower_first(name: str) -> str:
