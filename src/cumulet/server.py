@@ -112,7 +112,6 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             url_of=lambda url_id, region: function_url(url_id, region, endpoint, is_host_style=is_host_style),
             set_reserved=local.concurrency.set_reserved,
             retire=local.pool.retire,
-            retire=local.pool.retire,
             warm=local,
             limits=Limits(account_concurrency=settings.account_concurrency),
         )
