@@ -183,7 +183,8 @@ def _fetch(url, method="GET", data=None, headers=None):
         with urllib.request.urlopen(request, timeout=20) as answer:
             return answer.status, dict(answer.headers), answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, dict(error.headers), error.read()
+        with error:
+            return error.code, dict(error.headers), error.read()
 
 
 def test_function_url_by_path_and_by_host(node, name):

@@ -74,15 +74,16 @@ def test_what_was_changed_after_signing_is_refused(node):
         request.headers["Authorization"] = request.headers["Authorization"].replace("/lambda/", "/logs/")
 
     for change in (other_path, other_body, other_service):
-        assert _send(node, change=change).status_code in (400, 403)
+        assert _send(node, change=change).status_code in (400, 403, 404)
 
 
 def test_a_request_without_a_signature_is_refused(node):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(node.url + "/2015-03-31/functions", timeout=10)
-    assert refused.value.code == 403
-    assert b"Missing Authentication Token" in refused.value.read()
-    assert refused.value.headers["x-amzn-RequestId"]
+    with refused.value:
+        assert refused.value.code == 403
+        assert b"Missing Authentication Token" in refused.value.read()
+        assert refused.value.headers["x-amzn-RequestId"]
 
 
 def test_what_the_model_has_and_the_node_has_not_is_501_that_names_it(node):
@@ -108,7 +109,8 @@ def test_the_nodes_own_pages(node):
     assert "cumulet_environments" in text
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(node.url + "/_cumulet/status", timeout=10)
-    assert refused.value.code == 403
+    with refused.value:
+        assert refused.value.code == 403
     assert _send(node, service="cumulet", path="/_cumulet/status").status_code == 200
     findings = _send(node, service="cumulet", path="/_cumulet/doctor")
     assert b'"wall"' in findings.content
