@@ -51,7 +51,7 @@ def test_from_a_role_to_a_tailed_log(node, aws, name, tmp_path):
     function = ["--function-name", name]
     aws("lambda", "create-function", *function, *chosen, "--zip-file", _archive(tmp_path / "1.zip", text % "one"))
     aws("lambda", "wait", "function-active-v2", *function)
-    payload = ["--cli-binary-format", "raw-in-base64-out", "--payload"]
+    payload = ["--payload"]
     told = aws("lambda", "invoke", *function, *payload, '{"who": "cli"}', "out.json")
     assert (told["StatusCode"], json.loads((tmp_path / "out.json").read_text())["body"]) == (200, "one")
 

@@ -41,7 +41,8 @@ class Terraform:
         config = folder / "terraform.rc"
         config.write_text(f'provider_installation {{\n  filesystem_mirror {{ path = "{MIRROR}" }}\n}}\n')
         self.environment = os.environ | environment | {"TF_CLI_CONFIG_FILE": str(config), "CHECKPOINT_DISABLE": "1"}
-        self.environment.pop("AWS_DEFAULT_REGION", None)
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):  # the configuration says it
+            self.environment.pop(name, None)
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

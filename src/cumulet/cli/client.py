@@ -29,7 +29,7 @@ class Address:
                 f"export AWS_ENDPOINT_URL={self.endpoint}",
                 f"export AWS_ACCESS_KEY_ID={self.access_key_id}",
                 f"export AWS_SECRET_ACCESS_KEY={self.secret_access_key}",
-                f"export AWS_DEFAULT_REGION={self.region}",
+                f"export AWS_REGION={self.region} AWS_DEFAULT_REGION={self.region}",
             )
         )
 

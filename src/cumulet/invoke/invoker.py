@@ -132,12 +132,14 @@ class LocalInvoker:
             if answer.error_type is not None:
                 status = "error"
         except TimeoutError:
+            member.is_retired = True
             environment.kill()
             status = "timeout"
             message = f"Task timed out after {spec.timeout_s:.2f} seconds"
             answer = Answer(error_document("Sandbox.Timedout", message, invocation.request_id), "Sandbox.Timedout")
             last_line = reports.timeout_line(spec, invocation.request_id, self._clock.now_ms())
         except EnvironmentLost as lost:
+            member.is_retired = True
             environment.kill()
             status = "error"
             error_type, document = exit_document(invocation.request_id, lost.exit)

@@ -10,6 +10,10 @@ from cumulet.runtimes.faults import exit_document
 from cumulet.runtimes.process import ProcessTree
 
 
+_LAST_WORDS_S = 0.5
+"""How long an environment whose runtime has ended may take to end itself."""
+
+
 class FramedEnvironment(asyncio.Protocol):
     """See the contract `Environment`. Anything unexpected on the channel ends the environment."""
 
@@ -97,12 +101,18 @@ class FramedEnvironment(asyncio.Protocol):
             self._break(str(error))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._break("")
+        # The runtime has ended, and its init is about to say how: only one that goes on without its channel is killed.
+        asyncio.get_running_loop().call_later(_LAST_WORDS_S, self.kill)
+        self._give_up("the channel was closed")
 
     def _break(self, reason: str) -> None:
-        """Nothing more can be believed of this environment: end it, and tell who waits once it is gone."""
-        self._broken = self._broken or reason or "the channel was closed"
+        """Nothing more can be believed of this environment: end it."""
         self.kill()
+        self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
+        """No more calls; who waits is told once the environment is gone."""
+        self._broken = self._broken or reason
         if self._transport is not None:
             self._transport.close()
         self.exited.add_done_callback(lambda _: self._fail_waiting())

@@ -149,6 +149,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, environment: RuntimeApiEnvironment) -> None:
         self._environment = environment
         self._parser = httptools.HttpRequestParser(self)
+        self._keeps_alive = False
         self._begin()
 
     def _begin(self) -> None:
@@ -190,6 +191,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         match = _PATH.fullmatch(self._url.decode("latin-1").partition("?")[0])
         method = self._parser.get_method()
+        self._keeps_alive = self._parser.should_keep_alive()  # known only now, and an answer may be long in coming
         body, error_type, is_too_large = bytes(self._body), self._error_type, self._is_too_large
         self._begin()
         if match is None:
@@ -232,7 +234,7 @@ class _Connection(asyncio.Protocol):
         reason = {200: "OK", 202: "Accepted", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413: "Too Large"}[
             status
         ]
-        keep = "keep-alive" if self._parser.should_keep_alive() else "close"
+        keep = "keep-alive" if self._keeps_alive else "close"
         head = (
             f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nConnection: {keep}\r\nContent-Length: {len(body)}\r\n"
         )

@@ -121,7 +121,7 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes that a later Python may read otherwise
         try:
-            return re.compile(pattern.replace(r"\p{L}", r"[^\W\d_]").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d"), re.DOTALL)
+            return re.compile(pattern.replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d"), re.DOTALL)
         except re.error:
             return None
 
