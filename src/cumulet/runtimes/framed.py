@@ -9,7 +9,6 @@ from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, Exit, Funct
 from cumulet.runtimes.faults import exit_document
 from cumulet.runtimes.process import ProcessTree
 
-
 _LAST_WORDS_S = 0.5
 """How long an environment whose runtime has ended may take to end itself."""
 
