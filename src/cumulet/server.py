@@ -78,7 +78,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         gateway: Gateway  # made last; it exists before the first request does
         http = HttpServer(lambda request: gateway(request))
         port = await http.bind(settings.host, settings.port)
-        endpoint = f"http://{settings.host}:{port}"
+        endpoint = _endpoint(settings.host, port)
 
         sink = StoreLogSink(store, clock)
         logs = LogsService(store, clock, sink)
@@ -197,6 +197,12 @@ def _stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
     return stop
+
+
+def _endpoint(host: str, port: int) -> str:
+    """Where clients on this machine reach the node; one that listens everywhere is reached through loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _role_credentials(keys: AccessKeys, clock: Clock, spec: FunctionSpec) -> tuple[str, str, str]:

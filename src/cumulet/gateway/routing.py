@@ -5,14 +5,15 @@ path) only stand in where there is no signature, so that the refusal has the for
 """
 
 import re
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from cumulet.core.http import Request
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/([^/,\s]+)/([^/,\s]+)/aws4_request")
-_QUERY_SCOPE = re.compile(r"X-Amz-Credential=[^&]*?(?:/|%2[Ff])([A-Za-z0-9-]+)(?:/|%2[Ff])([A-Za-z0-9-]+)(?:/|%2[Ff])aws4_request")
 _TARGETS = {"Logs_20140328": "logs"}
 _VERSIONS = {"2010-05-08": "iam", "2011-06-15": "sts"}
+_VERSION = re.compile(r"(?:\A|&)Version=(\d{4}-\d\d-\d\d)(?:&|\Z)")
+_SCANNED_BYTES = 65_536
 _LAMBDA_PATH = re.compile(r"/20\d\d-\d\d-\d\d/")
 _HOST = re.compile(r"([a-z0-9-]+)\.(?:[a-z]{2}(?:-[a-z]+)+-\d\.)?(?:amazonaws\.com|localhost)(?::\d+)?\Z")
 _URL_HOST = re.compile(r"([a-z0-9]+)\.lambda-url\.([a-z0-9-]+)\.[A-Za-z0-9.-]+(?::\d+)?\Z")
@@ -41,9 +42,10 @@ def _signed_for(request: Request) -> str | None:
     if authorization:
         match = _SCOPE.search(authorization)
         return match[2] if match else None
-    if "X-Amz-Credential=" in request.query:
-        match = _QUERY_SCOPE.search(request.query)
-        return match[2] if match else None
+    for part in request.query.split("&"):
+        if part.startswith("X-Amz-Credential="):
+            scope = unquote(part[17:]).split("/")
+            return scope[3] if len(scope) == 5 else None
     return None
 
 
@@ -57,12 +59,12 @@ def _host_names(host: str) -> str | None:
 
 
 def _action_of(request: Request) -> str | None:
+    """Nobody has signed for this body: it is looked at, not parsed."""
     text = request.query
-    if request.header("content-type").startswith("application/x-www-form-urlencoded") and len(request.body) < 1_000_000:
-        text = request.body.decode("latin-1") + "&" + text
-    if "Action=" not in text:
-        return None
-    return _VERSIONS.get(dict(parse_qsl(text)).get("Version", ""))
+    if request.header("content-type").startswith("application/x-www-form-urlencoded"):
+        text = request.body[:_SCANNED_BYTES].decode("latin-1") + "&" + text
+    match = _VERSION.search(text) if "Action=" in text else None
+    return _VERSIONS.get(match[1]) if match else None
 
 
 def _path_of(request: Request) -> str | None:

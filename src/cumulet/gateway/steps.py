@@ -66,9 +66,9 @@ class Gateway:
             self._identify,  # a request id, before anything can fail
             self._route,  # function URL, page of the node, or service: from the bytes alone
             self._enter_door,  # everything but services ends here
-            self._match_operation,  # before the signature: its form is that of the protocol, also for refusals
-            self._authenticate,  # nothing of the body is believed, and no resource looked up, before this
+            self._authenticate,  # nothing of the body is parsed, and no resource looked up, before this
             self._limit_rate,  # per account, so only after its name is proven
+            self._match_operation,
             self._decode,
             self._handle,
             self._encode,
@@ -119,11 +119,6 @@ class Gateway:
     def _enter_door(self, exchange: Exchange) -> Awaitable[None] | None:
         return None if exchange.door is None else _through(exchange.door, exchange)
 
-    def _match_operation(self, exchange: Exchange) -> None:
-        assert exchange.wire is not None
-        exchange.operation = exchange.wire.match(exchange.request)
-        exchange.operation_name = exchange.operation.name
-
     def _authenticate(self, exchange: Exchange) -> None:
         exchange.context = self.signed_context(exchange)
         assert exchange.signature is not None and exchange.service is not None
@@ -133,6 +128,11 @@ class Gateway:
     def _limit_rate(self, exchange: Exchange) -> None:
         assert exchange.context is not None
         self._rate_limit.take(exchange.context.account)
+
+    def _match_operation(self, exchange: Exchange) -> None:
+        assert exchange.wire is not None
+        exchange.operation = exchange.wire.match(exchange.request)
+        exchange.operation_name = exchange.operation.name
 
     def _decode(self, exchange: Exchange) -> None:
         assert exchange.operation is not None
