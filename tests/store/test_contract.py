@@ -36,6 +36,15 @@ async def test_shards_do_not_see_each_other(store):
     assert await store.list_shards() == ["a", "a\x00", "ab", "b"]
 
 
+async def test_keys_may_be_any_bytes(store):
+    keys = [b"", b"\x00", b"\x00\x01", b"\xff", b"\xff\xff\xff"]
+    await store.write("s", lambda txn: [txn.put(key, b"v") for key in keys])
+    await store.write("t", lambda txn: txn.put(b"", b"v"))
+    assert [k for k, _ in await _pairs(store)] == keys
+    assert [k for k, _ in await _pairs(store, reverse=True)] == keys[::-1]
+    assert await store.list_shards() == ["s", "t"]
+
+
 async def test_a_transaction_sees_its_own_changes_in_scans(store):
     await store.write("s", lambda txn: [txn.put(k, b"old") for k in (b"a", b"b", b"c")])
 

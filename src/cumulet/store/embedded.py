@@ -47,7 +47,7 @@ class _View:
         self, start: bytes, end: bytes | None = None, *, reverse: bool = False, limit: int | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
         prefix = self._prefix
-        low, high = prefix + start, prefix + end if end is not None else prefix + b"\xff"
+        low, high = prefix + start, prefix + end if end is not None else _beyond(prefix)
         cut = len(prefix)
         iterator = self._source.iter()
         if reverse:
@@ -130,7 +130,7 @@ class EmbeddedStore:
             key: bytes = iterator.key()
             name = unpack(key[: key.index(b"\x00\x01") + 2])[0]
             found.append(str(name))
-            iterator.seek(pack(name) + b"\xff")
+            iterator.seek(_beyond(pack(name)))
         iterator.status()
         return found
 
@@ -177,6 +177,11 @@ class EmbeddedStore:
                 raise
             return
         group.done.set_result(None)
+
+
+def _beyond(shard: bytes) -> bytes:
+    """The end of a shard's keys, whatever bytes they begin with: its prefix ends with 0x00 0x01, and nothing sorts at 0x00 0x02."""
+    return shard[:-1] + b"\x02"
 
 
 def _batch(changes: dict[bytes, bytes | None]) -> rocksdict.WriteBatch:
