@@ -100,6 +100,13 @@ def _header_lines(headers: list[tuple[str, str]]) -> str:
     return text.replace("\n", "\r\n")
 
 
+def _refusal(status: int) -> Response:
+    """What a client is told whose bytes are no request for anybody; in JSON, which most clients here can read."""
+    code = {413: "RequestEntityTooLargeException", 503: "ServiceUnavailable"}.get(status, "BadRequest")
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    return Response(status, headers, b'{"message":"%b"}' % HTTPStatus(status).phrase.encode())
+
+
 class HttpServer:
     """All connections of one listening socket, the timer that ends the slow ones, and the way to stop."""
 
@@ -399,7 +406,7 @@ class Connection(asyncio.Protocol):
         while turns and not is_last:
             turn = turns.popleft()
             if turn.request is None:
-                response = Response(turn.status)
+                response = _refusal(turn.status)
             else:
                 try:
                     response = await server.handle(turn.request)
