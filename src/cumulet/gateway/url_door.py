@@ -85,7 +85,9 @@ class FunctionUrls:
         )
 
     async def _invoke(self, exchange: Exchange, target: UrlTarget, event: bytes) -> Response:
-        invocation = Invocation(exchange.request_id, event, target.invoked_arn, trace_id=exchange.request.header("x-amzn-trace-id"))
+        invocation = Invocation(
+            exchange.request_id, event, target.invoked_arn, trace_id=exchange.request.header("x-amzn-trace-id") or None
+        )
         try:
             result = await self._invoker.invoke(target.spec, invocation)
         except Fault as fault:
