@@ -30,9 +30,13 @@ class Bench:
     def __init__(self, runtimes, blobs):
         self.runtimes, self.blobs, self.output = runtimes, blobs, bytearray()
 
-    async def start(
-        self, files, *, runtime=OWN_PYTHON, handler="index.handler", layers=(), executable=(), init_timeout_s=10.0, **more
-    ):
+    zip_of = staticmethod(zip_of)
+
+    async def start(self, files, *, layers=(), executable=(), **more):
+        code = await self.blobs.put(zip_of(files, executable))
+        return await self.start_blobs(code, tuple([await self.blobs.put(zip_of(layer)) for layer in layers]), **more)
+
+    async def start_blobs(self, code, layers, *, runtime=OWN_PYTHON, handler="index.handler", init_timeout_s=10.0, **more):
         spec = FunctionSpec(
             account="000000000000",
             region="us-east-1",
@@ -42,8 +46,8 @@ class Bench:
             config_id=secrets.token_hex(4),
             runtime=runtime,
             handler=handler,
-            code=await self.blobs.put(zip_of(files, executable)),
-            layers=tuple([await self.blobs.put(zip_of(layer)) for layer in layers]),
+            code=code,
+            layers=layers,
             role="arn:aws:iam::000000000000:role/r",
             log_group="/aws/lambda/f",
             **{"memory_mb": 256, "timeout_s": 10} | more,
