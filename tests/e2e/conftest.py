@@ -129,7 +129,7 @@ def start_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
     yield start
     for running in started:
         if running.process.poll() is None:
-            running.kill()
+            running.stop()
 
 
 @pytest.fixture
