@@ -1,0 +1,197 @@
+"""From an invocation to its result, its log and its environment's fate."""
+
+import asyncio
+import json
+
+import pytest
+
+from cumulet.invoke.faults import TooManyRequests
+
+
+async def test_a_warm_environment_is_used_again(bench):
+    spec = bench.define("f", lambda event, write: event)
+    first, second = await bench.invoke(spec, {"n": 1}), await bench.invoke(spec, {"n": 2})
+    assert (json.loads(first.payload), first.is_cold_start) == ({"n": 1}, True)
+    assert (json.loads(second.payload), second.is_cold_start) == ({"n": 2}, False)
+    assert list(first.phases) == ["queue", "fork", "jail", "init", "invoke"] and list(second.phases) == ["queue", "invoke"]
+    assert len(bench.runtimes.environments) == 1
+
+
+async def test_calls_at_once_have_an_environment_each(bench):
+    async def slow(event, write):
+        await asyncio.sleep(0.05)
+
+    spec = bench.define("slow", slow)
+    await asyncio.gather(*(bench.invoke(spec) for _ in range(5)))
+    assert len(bench.runtimes.live) == 5
+    await asyncio.gather(*(bench.invoke(spec) for _ in range(5)))
+    assert len(bench.runtimes.live) == 5
+
+
+async def test_the_log_has_start_output_end_and_report(bench):
+    spec = bench.define("f", lambda event, write: write("one\ntwo"))
+    result = await bench.invoke(spec, is_log_tail_wanted=True)
+    start, one, two, end, report = bench.logged
+    assert start.startswith("START RequestId: ") and start.endswith(" Version: $LATEST\n")
+    assert (one, two) == ("one\n", "two\n") and end.startswith("END RequestId: ")
+    for part in (
+        "Duration: ",
+        "Billed Duration: ",
+        "Memory Size: 128 MB",
+        "Max Memory Used: 10 MB",
+        "Init Duration: 1.00 ms",
+        "Phases: queue ",
+    ):
+        assert part in report
+    assert result.log_tail.decode() == "".join(bench.logged)
+
+
+async def test_json_logs_are_documents_at_their_level(bench):
+    spec = bench.define("f", lambda event, write: None, log_format="JSON")
+    await bench.invoke(spec)
+    assert [json.loads(line)["type"] for line in bench.logged] == ["platform.start", "platform.report"]
+    bench.logged.clear()
+    await bench.invoke(bench.spec("f", log_format="JSON", system_log_level="WARN", config_id="2"))
+    assert bench.logged == []
+
+
+async def test_a_raising_handler_is_a_result(bench):
+    def broken(event, write):
+        raise ValueError("no")
+
+    result = await bench.invoke(bench.define("f", broken))
+    assert (result.function_error, json.loads(result.payload)["errorMessage"]) == ("Unhandled", "no")
+    assert len(bench.runtimes.live) == 1
+
+
+async def test_a_timeout_ends_the_environment_and_the_next_call_works(bench):
+    async def once_slow(event, write):
+        if event:
+            await asyncio.sleep(30)
+
+    spec = bench.define("f", once_slow, timeout_s=1)
+    result = await bench.invoke(spec, True)
+    document = json.loads(result.payload)
+    assert document["errorType"] == "Sandbox.Timedout" and document["errorMessage"].endswith(
+        "Error: Task timed out after 1.00 seconds"
+    )
+    assert any("Task timed out after 1.00 seconds" in line for line in bench.logged)
+    assert bench.runtimes.live == []
+    assert (await bench.invoke(spec, False)).function_error is None
+
+
+async def test_a_crash_is_told_and_the_next_call_has_a_new_environment(bench, crash):
+    def crashing(event, write):
+        if event:
+            raise crash
+
+    spec = bench.define("f", crashing)
+    document = json.loads((await bench.invoke(spec, True)).payload)
+    assert document["errorType"] == "Runtime.ExitError" and document["errorMessage"].endswith(
+        "Runtime exited with error: exit status 1"
+    )
+    assert (await bench.invoke(spec, False)).is_cold_start
+
+
+async def test_a_failing_init_is_the_first_answer(bench, init_error):
+    result = await bench.invoke(bench.define("f", init_error()))
+    assert result.function_error == "Unhandled" and json.loads(result.payload)["errorType"] == "Runtime.ImportModuleError"
+    assert bench.invoker.pool.used_mb == 0
+
+
+async def test_a_caller_that_goes_away_leaves_the_invocation_running(bench):
+    done = asyncio.Event()
+
+    async def slow(event, write):
+        await asyncio.sleep(0.05)
+        done.set()
+
+    spec = bench.define("f", slow)
+    caller = asyncio.create_task(bench.invoke(spec))
+    await asyncio.sleep(0.01)
+    caller.cancel()
+    await asyncio.wait_for(done.wait(), 2)
+    await asyncio.sleep(0.01)
+    assert bench.invoker.pool.idle == 1 and bench.invoker.concurrency.running("000000000000") == 0
+
+
+async def test_the_accounts_limit_is_said_in_the_reason(make_bench):
+    bench = make_bench(account_concurrency=2)
+
+    async def slow(event, write):
+        await asyncio.sleep(0.05)
+
+    spec = bench.define("f", slow)
+    results = await asyncio.gather(*(bench.invoke(spec) for _ in range(3)), return_exceptions=True)
+    refused = [result for result in results if isinstance(result, TooManyRequests)]
+    assert [fault.fields["Reason"] for fault in refused] == ["ConcurrentInvocationLimitExceeded"]
+    assert (await bench.invoke(spec)).function_error is None
+
+
+async def test_what_is_reserved_is_the_functions_own(make_bench):
+    bench = make_bench(account_concurrency=2)
+
+    async def slow(event, write):
+        await asyncio.sleep(0.05)
+
+    mine, other = bench.define("mine", slow), bench.define("other", slow)
+    bench.invoker.concurrency.set_reserved("000000000000", "mine", 1)
+    results = await asyncio.gather(
+        bench.invoke(mine), bench.invoke(mine), bench.invoke(other), bench.invoke(other), return_exceptions=True
+    )
+    reasons = [result.fields["Reason"] if isinstance(result, TooManyRequests) else None for result in results]
+    assert reasons == [None, "ReservedFunctionConcurrentInvocationLimitExceeded", None, "ConcurrentInvocationLimitExceeded"]
+    bench.invoker.concurrency.set_reserved("000000000000", "mine", 0)
+    with pytest.raises(TooManyRequests):
+        await bench.invoke(mine)
+
+
+async def test_a_full_node_evicts_idle_environments_and_makes_others_wait(make_bench):
+    bench = make_bench(memory_budget_mb=256)
+
+    async def slow(event, write):
+        await asyncio.sleep(0.02)
+
+    specs = [bench.define(name, slow) for name in "abcd"]
+    for spec in specs:
+        await bench.invoke(spec)
+    assert bench.invoker.pool.used_mb <= 256 and len(bench.runtimes.live) <= 2
+    results = await asyncio.gather(*(bench.invoke(spec) for spec in specs * 2))
+    assert all(result.function_error is None for result in results)
+    assert bench.invoker.pool.used_mb <= 256
+
+
+async def test_idle_environments_expire(make_bench):
+    bench = make_bench(keep_alive_s=0.0)
+    await bench.invoke(bench.define("f", lambda event, write: None))
+    assert bench.invoker.pool.idle == 1
+    bench.invoker.pool.expire()
+    await asyncio.sleep(0)
+    assert bench.runtimes.live == [] and bench.invoker.pool.used_mb == 0
+
+
+async def test_provisioned_environments_stand_ready_and_come_back(bench):
+    spec = bench.define("f", lambda event, write: None)
+    bench.invoker.set_provisioned(spec, 2)
+    await _until(lambda: bench.invoker.ready_provisioned(spec) == 2)
+    assert not (await bench.invoke(spec)).is_cold_start
+    bench.runtimes.live[0].kill()
+    await _until(lambda: bench.invoker.ready_provisioned(spec) == 2 and len(bench.runtimes.live) == 2)
+    bench.invoker.set_provisioned(spec, 0)
+    await _until(lambda: bench.runtimes.live == [])
+
+
+async def test_output_floods_are_cut_with_a_marker(bench):
+    def flood(event, write):
+        for _ in range(20):
+            write("x" * (1 << 20))
+
+    await bench.invoke(bench.define("f", flood))
+    assert sum(map(len, bench.logged)) < 9 << 20
+    assert any("output cut" in line for line in bench.logged)
+
+
+async def _until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
