@@ -35,6 +35,7 @@ class ProcessTree:
         self._group = group
         self._last_words = Exit(signal=int(signal.SIGKILL))
         self._peak_bytes = 0
+        self._peak_fd = -1
         self.jail_ms = 0.0
         self.listener: asyncio.Future[socket.socket] = self._loop.create_future()
         self.jailed: asyncio.Future[None] = self._loop.create_future()
@@ -54,8 +55,20 @@ class ProcessTree:
 
     def max_memory_mb(self) -> int:
         if self._pidfd >= 0:
-            self._peak_bytes = cgroup.peak_memory_bytes(self._group) or self._peak_bytes
+            self._read_peak()
         return -(-self._peak_bytes >> 20) if self._peak_bytes else 0
+
+    def _read_peak(self) -> None:
+        """From a descriptor that is kept open: this is asked once a call."""
+        if self._peak_fd < 0:
+            path = cgroup.find_peak_memory_file(self._group)
+            if path is None:
+                return
+            with contextlib.suppress(FileNotFoundError):
+                self._peak_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if self._peak_fd >= 0:
+            with contextlib.suppress(OSError):  # the group is going
+                self._peak_bytes = int(os.pread(self._peak_fd, 32, 0))
 
     def drain_output(self) -> None:
         """Read what is in the pipe now: what was written before an answer came is in it."""
@@ -67,6 +80,8 @@ class ProcessTree:
         self._read_output()
 
     def _read_output(self) -> bool:
+        if self._output_fd < 0:
+            return False
         try:
             data = os.read(self._output_fd, _OUTPUT_CHUNK)
         except BlockingIOError:
@@ -111,10 +126,13 @@ class ProcessTree:
         self.max_memory_mb()
         for fd in (self._status.fileno(), self._output_fd):
             self._loop.remove_reader(fd)
+        if self._peak_fd >= 0:
+            os.close(self._peak_fd)
         os.close(self._pidfd)
         self._pidfd = -1
         self._status.close()
         os.close(self._output_fd)
+        self._output_fd = -1  # its number may soon be another's
         if self.listener.done() and not self.listener.cancelled():
             self.listener.result().close()
         self.listener.cancel()

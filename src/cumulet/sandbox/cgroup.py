@@ -76,13 +76,12 @@ def below(group: Group, name: str) -> Group:
     return tuple((controller, os.path.join(folder, name)) for controller, folder in group)
 
 
-def peak_memory_bytes(group: Group) -> Optional[int]:
-    """The most memory that the group ever held, None when nothing counts it."""
+def find_peak_memory_file(group: Group) -> Optional[str]:
+    """The file that holds the most memory in bytes that the group ever had, None when nothing counts it."""
     for controller, folder in group:
         name = {"memory": "memory.max_usage_in_bytes", "unified": "memory.peak"}.get(controller)
         if name:
-            text = _try_read(folder, name)
-            return int(text) if text else None
+            return os.path.join(folder, name)
     return None
 
 

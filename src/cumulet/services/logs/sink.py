@@ -10,7 +10,7 @@ from dataclasses import replace
 from cumulet.core.clock import Clock
 from cumulet.invoke.contract import LogLines
 from cumulet.services.logs import storage
-from cumulet.services.logs.model import Event, Group, Stream, grown, size_of
+from cumulet.services.logs.model import Group, Stream, grown, size_of
 from cumulet.store.contract import Store, Txn
 
 _FLUSH_INTERVAL_S = 0.05
@@ -91,8 +91,7 @@ async def append(store: Store, account: str, region: str, group_name: str, strea
     def write(txn: Txn) -> None:
         group = storage.find_group(txn, group_name) or Group(group_name, now_ms)
         stream = storage.find_stream(txn, group_name, stream_name) or Stream(stream_name, now_ms)
-        for number, (at_ms, message) in enumerate(lines, stream.next_sequence):
-            storage.put_event(txn, group_name, Event(stream_name, at_ms, number, message, now_ms))
+        storage.put_lines(txn, group_name, stream_name, stream.next_sequence, lines, now_ms)
         storage.put_stream(txn, group_name, grown(stream, lines, now_ms))
         storage.put_group(txn, replace(group, stored_bytes=group.stored_bytes + size_of(lines)))
 

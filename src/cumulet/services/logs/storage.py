@@ -5,6 +5,7 @@ Events of a group are in the order of their time, so that a whole group is read 
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import groupby
 
 import orjson
 
@@ -69,11 +70,16 @@ def delete_stream(txn: Txn, group: str, name: str) -> None:
         txn.delete(pack("event", group, at_ms, name, sequence))
 
 
-def put_event(txn: Txn, group: str, event: Event) -> None:
-    """An event is found by its group's time, and by its stream's."""
-    value = orjson.dumps([event.message, event.ingested_ms])
-    txn.put(pack("event", group, event.timestamp_ms, event.stream, event.sequence), value)
-    txn.put(pack("stream-event", group, event.stream, event.timestamp_ms, event.sequence), value)
+def put_lines(txn: Txn, group: str, stream: str, first_sequence: int, lines: list[tuple[int, str]], ingested_ms: int) -> None:
+    """Lines in their order. Those of one millisecond that follow each other are one record, found by its group's time and by its
+    stream's: an invocation's few lines cost few keys."""
+    sequence = first_sequence
+    for at_ms, run in groupby(lines, key=lambda line: line[0]):
+        messages = [message for _, message in run]
+        value = orjson.dumps([ingested_ms, *messages])
+        txn.put(pack("event", group, at_ms, stream, sequence), value)
+        txn.put(pack("stream-event", group, stream, at_ms, sequence), value)
+        sequence += len(messages)
 
 
 def list_events(
@@ -81,13 +87,16 @@ def list_events(
 ) -> Iterator[Event]:
     """All events of a group with start_ms <= time < end_ms, in order; only those behind `after` when given."""
     low = pack("event", group, start_ms)
+    edge = (after.timestamp_ms, after.stream, after.sequence) if after is not None else None
     if after is not None:
-        low = max(low, pack("event", group, after.timestamp_ms, after.stream, after.sequence) + b"\x00")
+        # The record that holds it may hold more: begin with its stream's first of that moment.
+        low = max(low, pack("event", group, after.timestamp_ms, after.stream))
     high = prefix_range("event", group)[1] if end_ms is None else pack("event", group, end_ms)
     for key, value in reader.scan(low, high):
         _, _, at_ms, stream, sequence = unpack(key)
-        message, ingested_ms = orjson.loads(value)
-        yield Event(str(stream), int(at_ms), int(sequence), message, ingested_ms)
+        for event in _events(str(stream), int(at_ms), int(sequence), value):
+            if edge is None or (event.timestamp_ms, event.stream, event.sequence) > edge:
+                yield event
 
 
 def list_stream_events(
@@ -103,17 +112,21 @@ def list_stream_events(
     """One stream's events; `beyond` is the (time, sequence) of the last one seen, in the direction of the scan."""
     low = pack("stream-event", group, stream, start_ms)
     high = prefix_range("stream-event", group, stream)[1] if end_ms is None else pack("stream-event", group, stream, end_ms)
-    if beyond is not None:
-        edge = pack("stream-event", group, stream, *beyond)
-        low, high = (low, min(high, edge)) if reverse else (max(low, edge + b"\x00"), high)
+    if beyond is not None and reverse:
+        high = min(high, pack("stream-event", group, stream, *beyond))
+    elif beyond is not None:
+        low = max(low, pack("stream-event", group, stream, beyond[0]))
     for key, value in reader.scan(low, high, reverse=reverse):
         _, _, _, at_ms, sequence = unpack(key)
-        message, ingested_ms = orjson.loads(value)
-        yield Event(stream, int(at_ms), int(sequence), message, ingested_ms)
+        events = _events(stream, int(at_ms), int(sequence), value)
+        for event in reversed(events) if reverse else events:
+            place = (event.timestamp_ms, event.sequence)
+            if beyond is None or (place < beyond if reverse else place > beyond):
+                yield event
 
 
 def delete_events_before(txn: Txn, group: str, oldest_ms: int, limit: int) -> int:
-    """Forget expired events, at most `limit`; how many were forgotten."""
+    """Forget expired records, at most `limit`; how many were forgotten."""
     count = 0
     for key, _ in list(txn.scan(prefix_range("event", group)[0], pack("event", group, oldest_ms), limit=limit)):
         _, _, at_ms, stream, sequence = unpack(key)
@@ -121,3 +134,9 @@ def delete_events_before(txn: Txn, group: str, oldest_ms: int, limit: int) -> in
         txn.delete(pack("stream-event", group, stream, at_ms, sequence))
         count += 1
     return count
+
+
+def _events(stream: str, at_ms: int, first_sequence: int, value: bytes) -> list[Event]:
+    """The events of one record."""
+    ingested_ms, *messages = orjson.loads(value)
+    return [Event(stream, at_ms, sequence, message, ingested_ms) for sequence, message in enumerate(messages, first_sequence)]
