@@ -22,6 +22,7 @@ from cumulet.core.settings import Settings
 from cumulet.delivery.targets import Targets
 from cumulet.gateway import pages
 from cumulet.gateway.exchange import Door, Exchange, Service
+from cumulet.gateway.execute_api import ExecuteApi
 from cumulet.gateway.function_urls import Cors
 from cumulet.gateway.http import HttpServer
 from cumulet.gateway.metered import MeteredInvoker
@@ -156,6 +157,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
                 code.LINK_PATH: _plain(functions.code_archive),
             },
             function_urls=FunctionUrls(partial(_find_url_target, functions), invoker, signed, clock),
+            apis=ExecuteApi(()),
             find_credential=keys.find,
             rate_limit=RequestRate(clock),
             clock=clock,

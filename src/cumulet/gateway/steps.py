@@ -18,6 +18,7 @@ from cumulet.core.context import Context
 from cumulet.core.errors import Fault, InternalFault, NotImplementedFault
 from cumulet.core.http import Request, Response
 from cumulet.gateway.exchange import Door, Exchange, Service
+from cumulet.gateway.execute_api import find_api
 from cumulet.gateway.metrics import Metrics
 from cumulet.gateway.nodelog import LineWriter
 from cumulet.gateway.routing import find_function_url, find_service
@@ -47,6 +48,7 @@ class Gateway:
         services: Mapping[str, Service],
         doors: Mapping[str, Door],
         function_urls: Door,
+        apis: Door,
         find_credential: FindCredential,
         rate_limit: RateLimit,
         clock: Clock,
@@ -57,6 +59,7 @@ class Gateway:
         self._pages = {path: door for path, door in doors.items() if not path.endswith("/")}
         self._trees = [(path, door) for path, door in doors.items() if path.endswith("/")]
         self._function_urls = function_urls
+        self._apis = apis
         self._find_credential = find_credential
         self._rate_limit = rate_limit
         self._clock = clock
@@ -64,7 +67,7 @@ class Gateway:
         self._lines = lines
         self.steps: tuple[Step, ...] = (
             self._identify,  # a request id, before anything can fail
-            self._route,  # function URL, page of the node, or service: from the bytes alone
+            self._route,  # function URL, API, page of the node, or service: from the bytes alone
             self._enter_door,  # everything but services ends here
             self._authenticate,  # nothing of the body is parsed, and no resource looked up, before this
             self._limit_rate,  # per account, so only after its name is proven
@@ -102,6 +105,9 @@ class Gateway:
         request = exchange.request
         if find_function_url(request, exchange.host) is not None:
             exchange.door, exchange.operation_name = self._function_urls, "function-url"
+            return
+        if find_api(request, exchange.host) is not None:
+            exchange.door, exchange.operation_name = self._apis, "execute-api"
             return
         exchange.door = self._pages.get(request.path)
         if exchange.door is None:

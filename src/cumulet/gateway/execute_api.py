@@ -1,0 +1,69 @@
+"""The door of deployed APIs of every kind: finds the API that an address names and lets it answer. What an API does with a request
+is the affair of its kind (`gateway/http_api`, `gateway/rest_api`); this module knows addresses alone.
+"""
+
+import re
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from cumulet.core.http import Request, Response
+from cumulet.gateway.exchange import Exchange
+
+_HOST = re.compile(r"([a-z0-9]+)\.execute-api\.(?:([a-z0-9-]+)\.)?[A-Za-z0-9.-]+(?::\d+)?\Z")
+_PATH = "/_aws/execute-api/"
+_REST_PATH = re.compile(r"/restapis/([a-z0-9]+)/([^/]+)/_user_request_(/.*)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAddress:
+    """Which API a request is for. `path` is what follows the API's address: the stage first, except for a `$default` one."""
+
+    api_id: str
+    path: str
+
+
+class DeployedApi(Protocol):
+    """One API, ready to answer: stages, routes and all."""
+
+    def __call__(self, exchange: Exchange, address: ApiAddress) -> Awaitable[Response]: ...
+
+
+class ApiKind(Protocol):
+    """All APIs of one kind. `find` is asked for every request, so it answers from memory."""
+
+    def find(self, api_id: str) -> DeployedApi | None: ...
+
+
+class ExecuteApi:
+    """Serves every API of the node: ids are unique over accounts, regions and kinds."""
+
+    def __init__(self, kinds: Sequence[ApiKind]) -> None:
+        self._kinds = kinds
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        address = find_api(exchange.request, exchange.host)
+        if address is not None:
+            for kind in self._kinds:
+                api = kind.find(address.api_id)
+                if api is not None:
+                    return await api(exchange, address)
+        return Response(404, [("Content-Type", "application/json")], orjson.dumps({"message": "Not Found"}))
+
+
+def find_api(request: Request, host: str) -> ApiAddress | None:
+    """The address of an API in a request: by host, by path, or in the path form of older local tools."""
+    if ".execute-api." in host:
+        match = _HOST.match(host)
+        if match:
+            return ApiAddress(match[1], request.path)
+    if request.path.startswith(_PATH):
+        api_id, _, rest = request.path[len(_PATH) :].partition("/")
+        return ApiAddress(api_id, "/" + rest)
+    if request.path.startswith("/restapis/"):
+        match = _REST_PATH.match(request.path)
+        if match:
+            return ApiAddress(match[1], f"/{match[2]}{match[3] or '/'}")
+    return None
