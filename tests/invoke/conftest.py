@@ -21,16 +21,19 @@ class PlainEnvironment:
     def __init__(self, id, spec, handler, output):
         self.id, self.spec, self._handler, self._output = id, spec, handler, output
         self.init_ms, self.phases = 1.0, {"fork": 0.5, "jail": 0.5, "init": 1.0}
+        self.running = None
         self.exited = asyncio.get_running_loop().create_future()
 
     async def invoke(self, call):
         if self.exited.done():
             raise EnvironmentLost(self.exited.result())
-        running = asyncio.ensure_future(self._run(call))
+        self.running = running = asyncio.ensure_future(self._run(call))
         await asyncio.wait((running, self.exited), return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             running.cancel()
             raise EnvironmentLost(self.exited.result())
+        if running.cancelled():
+            raise TimeoutError
         return running.result()
 
     async def _run(self, call):
@@ -54,11 +57,12 @@ class PlainEnvironment:
         if not self.exited.done():
             self.exited.set_result(exit)
 
-    def max_memory_mb(self):
+    def max_memory_mb(self, ran_s):
         return 10
 
-    def is_settled(self):
-        return True
+    def expire(self):
+        if self.running is not None:
+            self.running.cancel()
 
 
 class PlainRuntimes:

@@ -99,20 +99,29 @@ async def test_a_failing_init_is_the_first_answer(bench, init_error):
     assert bench.invoker.pool.used_mb == 0
 
 
-async def test_a_caller_that_goes_away_leaves_the_invocation_running(bench):
-    done = asyncio.Event()
+async def test_cancelling_ends_the_invocation_and_its_environment(bench):
+    begun = asyncio.Event()
 
-    async def slow(event, write):
-        await asyncio.sleep(0.05)
-        done.set()
+    async def endless(event, write):
+        begun.set()
+        await asyncio.Event().wait()
 
-    spec = bench.define("f", slow)
-    caller = asyncio.create_task(bench.invoke(spec))
-    await asyncio.sleep(0.01)
+    caller = asyncio.create_task(bench.invoke(bench.define("f", endless)))
+    await asyncio.wait_for(begun.wait(), 2)
     caller.cancel()
-    await asyncio.wait_for(done.wait(), 2)
-    await asyncio.sleep(0.01)
-    assert bench.invoker.pool.idle == 1 and bench.invoker.concurrency.running("000000000000") == 0
+    await asyncio.wait((caller,))
+    await asyncio.sleep(0)
+    assert bench.invoker.pool.live == 0 and bench.invoker.concurrency.running("000000000000") == 0
+
+
+async def test_cancelling_during_a_start_leaves_an_environment_for_the_next_call(bench):
+    spec = bench.define("f", lambda event, write: "hello")
+    caller = asyncio.create_task(bench.invoke(spec))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait((caller,))
+    result = await bench.invoke(spec)
+    assert result.payload == b'"hello"' and not result.is_cold_start
 
 
 async def test_the_accounts_limit_is_said_in_the_reason(make_bench):

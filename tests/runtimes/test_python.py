@@ -17,7 +17,7 @@ async def test_an_environment_answers_call_after_call(bench):
         answer = await bench.call(environment, json.dumps({"call": n}).encode())
         assert json.loads(answer.payload) == [n, {"call": n}]
     assert set(environment.phases) == {"prepare", "fork", "jail", "init"}
-    assert environment.max_memory_mb() > 0
+    assert environment.max_memory_mb(1.0) > 0
 
 
 async def test_the_context_is_complete(bench):

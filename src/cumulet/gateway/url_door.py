@@ -1,7 +1,7 @@
 """The door of function URLs: finds the URL, checks who calls, turns HTTP into an event, invokes, and turns the result into HTTP."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context, Principal
@@ -15,8 +15,7 @@ from cumulet.invoke.contract import Invocation, Invoker
 from cumulet.runtimes.contract import FunctionSpec
 
 
-@dataclass(frozen=True, slots=True)
-class UrlTarget:
+class UrlTarget(NamedTuple):
     """What a function URL stands for, now: its rules, and the version to run (a weighted alias may choose another each time)."""
 
     is_signature_wanted: bool

@@ -1,8 +1,9 @@
 """What the layers above say to the invoker: an invocation goes in, a result comes out as a value."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, NamedTuple, Protocol
 
 from cumulet.runtimes.contract import FunctionSpec
 
@@ -13,8 +14,7 @@ LogSink = Callable[[str, str, str, str, LogLines], None]
 """(account, region, group, stream, lines): keeps the lines; never blocks, never raises, cuts floods with a marker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One request to run a function. `invoked_arn` is the ARN as the caller qualified it; the contexts are JSON texts."""
 
     request_id: str
@@ -26,8 +26,7 @@ class Invocation:
     is_log_tail_wanted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationResult:
+class InvocationResult(NamedTuple):
     """`function_error` None: `payload` is what the function returned; "Unhandled": it is Lambda's error document.
 
     `log_tail` is the last 4 KB of the invocation's log when asked for. `phases` are milliseconds by name (`queue`, `fork`,
@@ -41,14 +40,17 @@ class InvocationResult:
     duration_ms: float = 0.0
     billed_ms: int = 0
     is_cold_start: bool = False
-    phases: dict[str, float] = field(default_factory=dict)
+    phases: Mapping[str, float] = MappingProxyType({})
 
 
 class Invoker(Protocol):
     """From "invoke this" to "here is the result"."""
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
-        """Run the function synchronously. Raises the Fault TooManyRequests (429, with `Reason`) when no concurrency is left."""
+        """Run the function synchronously. Raises the Fault TooManyRequests (429, with `Reason`) when no concurrency is left.
+
+        Cancelling ends the invocation, and its environment with it: whoever only stops waiting does not cancel.
+        """
         ...
 
 

@@ -44,7 +44,9 @@ class LocalInvoker:
         self._credentials_for = credentials_for
         self._endpoint = endpoint
         self._outputs: dict[str, OutputLines] = {}
-        self._running: set[asyncio.Task[InvocationResult]] = set()
+        self._running = 0
+        self._none_runs = asyncio.Event()
+        self._none_runs.set()
         self._provisioned: dict[tuple[str, str, str], tuple[FunctionSpec, int]] = {}
         self._provisioning: set[asyncio.Task[None]] = set()
         self.concurrency = Concurrency(account_concurrency)
@@ -52,12 +54,18 @@ class LocalInvoker:
         self.pool.on_lost = self._on_lost
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
-        """See the contract. A caller that goes away does not end the invocation."""
+        """See the contract."""
         is_reserved = self.concurrency.acquire(spec)
-        task = asyncio.get_running_loop().create_task(self._run(spec, invocation, is_reserved))
-        self._running.add(task)
-        task.add_done_callback(self._done)
-        return await asyncio.shield(task)
+        if not self._running:
+            self._none_runs.clear()
+        self._running += 1
+        try:
+            return await self._run(spec, invocation)
+        finally:
+            self.concurrency.release(spec, is_reserved)
+            self._running -= 1
+            if not self._running:
+                self._none_runs.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Scale to zero until told to stop."""
@@ -68,8 +76,8 @@ class LocalInvoker:
 
     async def drain(self, limit_s: float) -> None:
         """Wait for what is running, for at most `limit_s`."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=limit_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none_runs.wait(), limit_s)
 
     def set_provisioned(self, spec: FunctionSpec, count: int) -> None:
         """Keep `count` environments of a version initialised, from now on; 0 for none."""
@@ -85,27 +93,26 @@ class LocalInvoker:
         """How many of them are initialised now."""
         return len(self.pool.provisioned(spec.pool_key))
 
-    async def _run(self, spec: FunctionSpec, invocation: Invocation, is_reserved: bool) -> InvocationResult:
-        """One invocation, from the place that it has to the place that it gives back."""
-        try:
+    async def _run(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
+        """One invocation: an environment leased, or started, and given back."""
+        member = self.pool.lease(spec)
+        is_cold = member is None
+        phases = {"queue": 0.0}
+        if member is None:
             started = self._clock.monotonic_s()
-            member = self.pool.lease(spec)
-            is_cold = member is None
             try:
-                if member is None:
-                    member = await self._start(spec)
+                member = await self._start_for_caller(spec)
             except InitError as error:
                 return self._report_failed_init(spec, invocation, error)
-            queue_ms = (self._clock.monotonic_s() - started) * 1000
-            phases = {"queue": queue_ms}
-            if is_cold:
-                phases = {"queue": max(0.0, queue_ms - sum(member.environment.phases.values()))} | member.environment.phases
-            try:
-                return await self._call(spec, invocation, member, phases, is_cold)
-            finally:
-                self.pool.release(member)
+            waited_ms = (self._clock.monotonic_s() - started) * 1000
+            phases = {"queue": max(0.0, waited_ms - sum(member.environment.phases.values()))} | member.environment.phases
+        try:
+            return await self._call(spec, invocation, member, phases, is_cold)
+        except asyncio.CancelledError:
+            member.is_retired = True
+            raise
         finally:
-            self.concurrency.release(spec, is_reserved)
+            self.pool.release(member)
 
     async def _call(
         self, spec: FunctionSpec, invocation: Invocation, member: Member, phases: dict[str, float], is_cold: bool
@@ -114,11 +121,12 @@ class LocalInvoker:
         environment, output = member.environment, self._outputs[member.environment.id]
         is_provisioned = member.is_provisioned
         output.begin_call()
-        _say(output, reports.start_line(spec, invocation.request_id, self._clock.now_ms()))
+        now_ms = self._clock.now_ms()
+        _say(output, reports.start_line(spec, invocation.request_id, now_ms), now_ms)
         call = Call(
             request_id=invocation.request_id,
             payload=invocation.payload,
-            deadline_ms=self._clock.now_ms() + spec.timeout_s * 1000,
+            deadline_ms=now_ms + spec.timeout_s * 1000,
             invoked_arn=invocation.invoked_arn,
             client_context=invocation.client_context,
             cognito_identity=invocation.cognito_identity,
@@ -126,9 +134,9 @@ class LocalInvoker:
         )
         started = self._clock.monotonic_s()
         status, last_line = "success", None
+        timer = asyncio.get_running_loop().call_later(spec.timeout_s, environment.expire)
         try:
-            async with asyncio.timeout(spec.timeout_s):
-                answer = await environment.invoke(call)
+            answer = await environment.invoke(call)
             if answer.error_type is not None:
                 status = "error"
         except TimeoutError:
@@ -145,26 +153,30 @@ class LocalInvoker:
             error_type, document = exit_document(invocation.request_id, lost.exit)
             answer = Answer(document, error_type)
             last_line = reports.exit_line(invocation.request_id, exit_words(lost.exit))
+        finally:
+            timer.cancel()
         duration_ms = (self._clock.monotonic_s() - started) * 1000
         report = reports.Report(
             request_id=invocation.request_id,
             duration_ms=min(duration_ms, spec.timeout_s * 1000.0),
             memory_mb=spec.memory_mb,
-            max_memory_mb=environment.max_memory_mb(),
+            max_memory_mb=environment.max_memory_mb(duration_ms / 1000),
             init_ms=environment.init_ms if is_cold and not is_provisioned else None,
             status=status,
             error_type=answer.error_type,
             trace_id=invocation.trace_id if spec.tracing == "Active" else None,
             phases=phases | {"invoke": duration_ms},
         )
-        output.end_call()
+        output.end_code()
+        now_ms = self._clock.now_ms()
         for line in (
             reports.end_line(spec, invocation.request_id),
             last_line if status == "error" else None,
-            reports.report_line(spec, report, self._clock.now_ms()),
+            reports.report_line(spec, report, now_ms),
             last_line if status == "timeout" else None,
         ):
-            _say(output, line)
+            _say(output, line, now_ms)
+        output.emit()
         return InvocationResult(
             payload=answer.payload,
             executed_version=spec.version,
@@ -175,6 +187,19 @@ class LocalInvoker:
             is_cold_start=is_cold,
             phases=report.phases,
         )
+
+    async def _start_for_caller(self, spec: FunctionSpec) -> Member:
+        """A start goes on when who asked for it is cancelled: the environment is then there for the next one."""
+        starting = asyncio.get_running_loop().create_task(self._start(spec))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(self._keep_started)
+            raise
+
+    def _keep_started(self, starting: "asyncio.Task[Member]") -> None:
+        if not starting.cancelled() and starting.exception() is None:
+            self.pool.release(starting.result())
 
     async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False) -> Member:
         """A new environment, leased to the caller. Raises InitError; its output is on its way to the log either way."""
@@ -228,12 +253,14 @@ class LocalInvoker:
             error_type=error.error_type,
             phases={"init": error.init_ms},
         )
+        now_ms = self._clock.now_ms()
         for line in (
-            reports.start_line(spec, invocation.request_id, self._clock.now_ms()),
+            reports.start_line(spec, invocation.request_id, now_ms),
             reports.end_line(spec, invocation.request_id),
-            reports.report_line(spec, report, self._clock.now_ms()),
+            reports.report_line(spec, report, now_ms),
         ):
-            _say(output, line)
+            _say(output, line, now_ms)
+        output.emit()
         return InvocationResult(
             payload=payload,
             executed_version=spec.version,
@@ -244,11 +271,6 @@ class LocalInvoker:
             is_cold_start=True,
             phases=report.phases,
         )
-
-    def _done(self, task: "asyncio.Task[InvocationResult]") -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # the caller has it, or has gone away
 
     def _on_lost(self, member: Member) -> None:
         self._outputs.pop(member.environment.id, None)
@@ -275,6 +297,6 @@ class LocalInvoker:
                 await asyncio.sleep(1.0)
 
 
-def _say(output: OutputLines, line: str | None) -> None:
+def _say(output: OutputLines, line: str | None, now_ms: int) -> None:
     if line is not None:
-        output.say(line)
+        output.say(line, now_ms)

@@ -1,8 +1,10 @@
 """The platform's own log lines: START, END and REPORT, in text or JSON as Lambda writes them. Pure."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 import orjson
 
@@ -11,8 +13,7 @@ from cumulet.runtimes.contract import FunctionSpec
 _LEVELS = {"DEBUG": 0, "INFO": 1, "WARN": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What one invocation used. `init_ms` None for a warm start; `status` as Lambda's: success, error, timeout."""
 
     request_id: str
@@ -23,7 +24,7 @@ class Report:
     status: str = "success"
     error_type: str | None = None
     trace_id: str | None = None
-    phases: dict[str, float] = field(default_factory=dict)
+    phases: Mapping[str, float] = MappingProxyType({})
 
     @property
     def billed_ms(self) -> int:

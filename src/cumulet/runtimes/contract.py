@@ -7,7 +7,7 @@ or logs: output of the user's code goes to the callable it was given.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,7 @@ class FunctionSpec:
         return (self.function_id, self.version, self.config_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One event for one environment. `deadline_ms` is in Unix milliseconds; the contexts are JSON texts or None."""
 
     request_id: str
@@ -76,8 +75,7 @@ class Exit:
     is_out_of_memory: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the user's code said. `error_type` None: it returned; else it raised, and `payload` is Lambda's error document
     (`{"errorMessage", "errorType", "requestId", "stackTrace"}`)."""
 
@@ -137,19 +135,20 @@ class Environment(Protocol):
     exited: "asyncio.Future[Exit]"
 
     async def invoke(self, call: Call) -> Answer:
-        """Run one event. Raises EnvironmentLost. No time limit of its own: whoever waits too long kills."""
+        """Run one event. Raises EnvironmentLost, and TimeoutError when `expire` was called meanwhile."""
+        ...
+
+    def expire(self) -> None:
+        """Who waits for an answer waits no longer. The environment has to be killed then: it is still at work."""
         ...
 
     def kill(self) -> None:
         """SIGKILL to the whole tree, at once; `exited` tells when it is gone. May be called twice."""
         ...
 
-    def max_memory_mb(self) -> int:
-        """Peak memory since the start, rounded up."""
-        ...
-
-    def is_settled(self) -> bool:
-        """False while output of the last call may still be on its way."""
+    def max_memory_mb(self, ran_s: float) -> int:
+        """Peak memory since the start, rounded up. `ran_s` is how long the code ran since this was last asked: after very short
+        calls the answer may be a few milliseconds old."""
         ...
 
 

@@ -24,7 +24,6 @@ class FramedEnvironment(asyncio.Protocol):
         self.exited = tree.exited
         self._tree = tree
         self._decoder = frames.Decoder()
-        self._request_id = ""
         self._answer: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._broken = ""
@@ -59,7 +58,6 @@ class FramedEnvironment(asyncio.Protocol):
     async def invoke(self, call: Call) -> Answer:
         if self._transport is None or self._broken or self.exited.done():
             raise await self._lost()
-        self._request_id = call.request_id
         self._answer = asyncio.get_running_loop().create_future()
         head = {
             "request_id": call.request_id,
@@ -71,21 +69,21 @@ class FramedEnvironment(asyncio.Protocol):
         }
         self._transport.write(frames.encode(frames.INVOKE, head, call.payload))
         kind, answered, body = await self._answer
-        self._request_id = ""
         self._tree.drain_output()
         if answered.get("request_id") != call.request_id or kind not in (frames.RESULT, frames.ERROR):
             self._break("an answer to another request")
             raise await self._lost()
         return Answer(body, str(answered.get("error_type", "Unknown")) if kind == frames.ERROR else None)
 
+    def expire(self) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(TimeoutError())
+
     def kill(self) -> None:
         self._tree.kill()
 
-    def max_memory_mb(self) -> int:
-        return self._tree.max_memory_mb()
-
-    def is_settled(self) -> bool:
-        return not self._request_id
+    def max_memory_mb(self, ran_s: float) -> int:
+        return self._tree.max_memory_mb(ran_s)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -14,6 +14,7 @@ from cumulet.runtimes.contract import Exit, Output
 from cumulet.sandbox import cgroup
 
 _OUTPUT_CHUNK = 1 << 16
+_PEAK_FRESH_S = 0.005
 
 
 class JailFailed(Exception):
@@ -36,6 +37,7 @@ class ProcessTree:
         self._last_words = Exit(signal=int(signal.SIGKILL))
         self._peak_bytes = 0
         self._peak_fd = -1
+        self._ran_unread_s = 0.0
         self.jail_ms = 0.0
         self.listener: asyncio.Future[socket.socket] = self._loop.create_future()
         self.jailed: asyncio.Future[None] = self._loop.create_future()
@@ -53,8 +55,11 @@ class ProcessTree:
             with contextlib.suppress(ProcessLookupError):  # it is ending by itself; `exited` will tell
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def max_memory_mb(self) -> int:
-        if self._pidfd >= 0:
+    def max_memory_mb(self, ran_s: float) -> int:
+        """The peak, read again when the code has run for long enough since to have filled many pages."""
+        self._ran_unread_s += ran_s
+        if self._pidfd >= 0 and (self._ran_unread_s > _PEAK_FRESH_S or not self._peak_bytes):
+            self._ran_unread_s = 0.0
             self._read_peak()
         return -(-self._peak_bytes >> 20) if self._peak_bytes else 0
 
@@ -123,7 +128,7 @@ class ProcessTree:
         self._loop.remove_reader(self._pidfd)
         self._on_status()
         self.drain_output()
-        self.max_memory_mb()
+        self._read_peak()
         for fd in (self._status.fileno(), self._output_fd):
             self._loop.remove_reader(fd)
         if self._peak_fd >= 0:

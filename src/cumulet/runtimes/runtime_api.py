@@ -78,14 +78,15 @@ class RuntimeApiEnvironment:
         self._tree.drain_output()
         return answer
 
+    def expire(self) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(TimeoutError())
+
     def kill(self) -> None:
         self._tree.kill()
 
-    def max_memory_mb(self) -> int:
-        return self._tree.max_memory_mb()
-
-    def is_settled(self) -> bool:
-        return self._call is None
+    def max_memory_mb(self, ran_s: float) -> int:
+        return self._tree.max_memory_mb(ran_s)
 
     async def _serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)

@@ -48,10 +48,7 @@ class FunctionUrl:
     invoke_mode: str
     cors: dict[str, Any] | None
     is_public: bool
-
-    @property
-    def invoked_arn(self) -> str:
-        return Place(self.account, self.region).function_arn(self.name, self.qualifier)
+    invoked_arn: str
 
 
 class Resolution:
@@ -147,4 +144,5 @@ def _found_url(view: View, url_id: str, name: str, qualifier: str) -> FunctionUr
         invoke_mode=config.invoke_mode,
         cors=dict(config.cors) if config.cors else None,
         is_public=policy is not None and policy.allows_everyone("lambda:InvokeFunctionUrl", config.auth_type),
+        invoked_arn=view.place.function_arn(name, None if qualifier == LATEST else qualifier),
     )

@@ -153,7 +153,7 @@ class LogsService:
         now_ms = self._clock.now_ms()
         accepted, rejected = split_by_age(lines, await self._read(ctx, look), now_ms)
         if accepted:
-            await append(self._store, ctx.account, ctx.region, group_name, stream_name, accepted, now_ms)
+            await append(self._store, ctx.account, ctx.region, [(group_name, stream_name, accepted)], now_ms)
         answer: dict[str, Any] = {"nextSequenceToken": f"{now_ms:056d}"}
         return answer | ({"rejectedLogEventsInfo": rejected} if rejected else {})
 

@@ -65,8 +65,8 @@ def hash_of(text: str) -> int:
     return value
 
 
-def grown(stream: Stream, lines: list[tuple[int, str]], now_ms: int) -> Stream:
-    """The stream after more events."""
+def grown(stream: Stream, lines: list[tuple[int, str]], size: int, now_ms: int) -> Stream:
+    """The stream after more events, of `size` bytes together."""
     times = [at_ms for at_ms, _ in lines]
     return Stream(
         name=stream.name,
@@ -75,12 +75,13 @@ def grown(stream: Stream, lines: list[tuple[int, str]], now_ms: int) -> Stream:
         last_ms=max(times if stream.last_ms is None else [stream.last_ms, *times]),
         ingested_ms=now_ms,
         next_sequence=stream.next_sequence + len(lines),
-        stored_bytes=stream.stored_bytes + size_of(lines),
+        stored_bytes=stream.stored_bytes + size,
     )
 
 
 def size_of(lines: list[tuple[int, str]]) -> int:
-    return sum(len(message.encode()) + EVENT_OVERHEAD_BYTES for _, message in lines)
+    text = sum([len(message) if message.isascii() else len(message.encode()) for _, message in lines])
+    return text + EVENT_OVERHEAD_BYTES * len(lines)
 
 
 def check_batch(lines: list[tuple[int, str]]) -> None:

@@ -5,6 +5,7 @@ Log lines are no acknowledged writes: those of the last tenth of a second may be
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cumulet.core.clock import Clock
@@ -16,10 +17,13 @@ from cumulet.store.contract import Store, Txn
 _FLUSH_INTERVAL_S = 0.05
 _MAX_BUFFERED_BYTES = 32 * 1024 * 1024
 _MAX_STREAM_BYTES_PER_S = 4 * 1024 * 1024
-_MAX_TRANSACTION_LINES = 2000
+_BATCH_LINES = 1000
+_TRANSACTION_BATCHES = 32
 
 Place = tuple[str, str, str, str]
 """(account, region, group, stream)"""
+Batch = tuple[str, str, LogLines]
+"""(group, stream, lines)"""
 
 
 class StoreLogSink:
@@ -54,10 +58,8 @@ class StoreLogSink:
             for place, count in dropped.items():
                 marker = f"[cumulet] log cut: {count} lines were dropped\n"
                 buffered.setdefault(place, []).append((self._clock.now_ms(), marker))
-            for (account, region, group, stream), lines in buffered.items():
-                for at in range(0, len(lines), _MAX_TRANSACTION_LINES):
-                    part = lines[at : at + _MAX_TRANSACTION_LINES]
-                    await append(self._store, account, region, group, stream, part, self._clock.now_ms())
+            for (account, region), batches in _by_shard(buffered).items():
+                await append(self._store, account, region, batches, self._clock.now_ms())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Flush soon after lines have come, until told to stop; then a last time."""
@@ -85,14 +87,29 @@ class StoreLogSink:
         return taken + size > _MAX_STREAM_BYTES_PER_S
 
 
-async def append(store: Store, account: str, region: str, group_name: str, stream_name: str, lines: LogLines, now_ms: int) -> None:
-    """Add events to a stream, making it and its group on the way."""
+def _by_shard(buffered: dict[Place, LogLines]) -> dict[tuple[str, str], list[Batch]]:
+    shards: dict[tuple[str, str], list[Batch]] = {}
+    for (account, region, group, stream), lines in buffered.items():
+        batches = shards.setdefault((account, region), [])
+        batches += [(group, stream, lines[at : at + _BATCH_LINES]) for at in range(0, len(lines), _BATCH_LINES)]
+    return shards
 
-    def write(txn: Txn) -> None:
-        group = storage.find_group(txn, group_name) or Group(group_name, now_ms)
+
+async def append(store: Store, account: str, region: str, batches: Sequence[Batch], now_ms: int) -> None:
+    """Add events to streams, making them and their groups on the way: in few transactions, none of them long."""
+    for at in range(0, len(batches), _TRANSACTION_BATCHES):
+        some = batches[at : at + _TRANSACTION_BATCHES]
+        await store.write(storage.shard_of(account, region), lambda txn, some=some: _add(txn, some, now_ms))  # type: ignore[misc]
+
+
+def _add(txn: Txn, batches: Sequence[Batch], now_ms: int) -> None:
+    groups: dict[str, Group] = {}
+    for group_name, stream_name, lines in batches:
+        group = groups.get(group_name) or storage.find_group(txn, group_name) or Group(group_name, now_ms)
         stream = storage.find_stream(txn, group_name, stream_name) or Stream(stream_name, now_ms)
+        size = size_of(lines)
         storage.put_lines(txn, group_name, stream_name, stream.next_sequence, lines, now_ms)
-        storage.put_stream(txn, group_name, grown(stream, lines, now_ms))
-        storage.put_group(txn, replace(group, stored_bytes=group.stored_bytes + size_of(lines)))
-
-    await store.write(storage.shard_of(account, region), write)
+        storage.put_stream(txn, group_name, grown(stream, lines, size, now_ms))
+        groups[group_name] = replace(group, stored_bytes=group.stored_bytes + size)
+    for group in groups.values():
+        storage.put_group(txn, group)

@@ -4,8 +4,8 @@ Events of a group are in the order of their time, so that a whole group is read 
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import groupby
+from operator import itemgetter
 
 import orjson
 
@@ -38,7 +38,7 @@ def list_groups(reader: Reader, prefix: str = "") -> Iterator[Group]:
 
 
 def put_group(txn: Txn, group: Group) -> None:
-    txn.put(pack("group", group.name), orjson.dumps(asdict(group)))
+    txn.put(pack("group", group.name), orjson.dumps(group))
 
 
 def delete_group(txn: Txn, name: str) -> None:
@@ -59,7 +59,7 @@ def list_streams(reader: Reader, group: str) -> Iterator[Stream]:
 
 
 def put_stream(txn: Txn, group: str, stream: Stream) -> None:
-    txn.put(pack("stream", group, stream.name), orjson.dumps(asdict(stream)))
+    txn.put(pack("stream", group, stream.name), orjson.dumps(stream))
 
 
 def delete_stream(txn: Txn, group: str, name: str) -> None:
@@ -74,11 +74,13 @@ def put_lines(txn: Txn, group: str, stream: str, first_sequence: int, lines: lis
     """Lines in their order. Those of one millisecond that follow each other are one record, found by its group's time and by its
     stream's: an invocation's few lines cost few keys."""
     sequence = first_sequence
-    for at_ms, run in groupby(lines, key=lambda line: line[0]):
+    of_group, of_stream, name = pack("event", group), pack("stream-event", group, stream), pack(stream)
+    for at_ms, run in groupby(lines, key=itemgetter(0)):
         messages = [message for _, message in run]
         value = orjson.dumps([ingested_ms, *messages])
-        txn.put(pack("event", group, at_ms, stream, sequence), value)
-        txn.put(pack("stream-event", group, stream, at_ms, sequence), value)
+        at, order = pack(at_ms), pack(sequence)
+        txn.put(of_group + at + name + order, value)
+        txn.put(of_stream + at + order, value)
         sequence += len(messages)
 
 
