@@ -86,7 +86,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         iam, sts = IamService(store, clock, keys), StsService(store, clock, keys)
 
         packages = PackageCache(settings.data / "packages", store.blobs)
-        runtimes = NodeRuntimes(settings.data / "run", packages, is_strict=settings.strict_runtimes)
+        runtimes = NodeRuntimes(settings.data / "run", packages, is_strict=settings.strict_runtimes, most_shells=settings.shells)
         closing.push_async_callback(runtimes.close)
         await runtimes.open()
 
@@ -114,6 +114,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             set_reserved=local.concurrency.set_reserved,
             retire=local.pool.retire,
             warm=local,
+            expect=runtimes.expect,
             limits=Limits(account_concurrency=settings.account_concurrency),
         )
 

@@ -43,6 +43,7 @@ def _key_pair(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 )
 @click.option("--in-memory", is_flag=True, help="Keep nothing on disk: for tests.")
 @click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime version that this machine lacks.")
+@click.option("--shells", type=click.IntRange(min=0), default=4, show_default=True, help="Node.js, Java and Ruby started ahead.")
 @click.option("--memory-budget-mb", type=click.IntRange(min=128), help="Bound on the memory sizes of all live environments.")
 @click.option("--demo", is_flag=True, help="Deploy a sample function once the node answers, and call it.")
 @click.option("--quiet", is_flag=True, help="No request log on stderr.")
@@ -54,6 +55,7 @@ def command(
     durability: Literal["sync", "os"],
     in_memory: bool,
     strict_runtimes: bool,
+    shells: int,
     memory_budget_mb: int | None,
     demo: bool,
     quiet: bool,
@@ -71,6 +73,7 @@ def command(
         root_key=root_key,
         durability=durability,
         strict_runtimes=strict_runtimes,
+        shells=shells,
         store="memory" if in_memory else "embedded",
         memory_budget_mb=memory_budget_mb,
     )

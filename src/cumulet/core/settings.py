@@ -13,7 +13,8 @@ class Settings:
     """`root_key` is (access key id, secret) for the default account; None: made at the first start and kept.
 
     `memory_budget_mb` bounds the sum of the memory sizes of all live execution environments; None: three quarters of
-    the machine's memory. `port` 0 takes a free one.
+    the machine's memory. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes
+    a free one.
     """
 
     data: Path
@@ -22,6 +23,7 @@ class Settings:
     root_key: tuple[str, str] | None = None
     durability: Literal["sync", "os"] = "sync"
     strict_runtimes: bool = False
+    shells: int = 4
     store: Literal["embedded", "memory"] = "embedded"
     memory_budget_mb: int | None = None
     account_concurrency: int = 1000

@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any, Dict
 
+from cumulet.guest import shell
 from cumulet.sandbox import enter, jail
 
 
@@ -24,17 +25,8 @@ def run(launch: Dict[str, Any], channel_fd: int, output_fd: int, status_fd: int)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.setsid()
-        started = time.monotonic()
-        enter.enter(jail.from_json(launch["jail"]))
-        jail_ms = (time.monotonic() - started) * 1000
-        _tell(status, {"jailed": jail_ms})
-        environment = launch["environment"]
-        if launch["serves_runtime_api"]:
-            environment["AWS_LAMBDA_RUNTIME_API"] = _listen(status)
-        pid = os.fork()
-        if pid == 0:
-            status.close()
-            _become_runtime(launch, channel_fd, output_fd)
+        start = _start_shell if launch.get("is_shell") else _start
+        pid = start(launch, channel_fd, output_fd, status)
         os.close(channel_fd)
         os.close(output_fd)
         _tell(status, _wait_for(pid))
@@ -44,6 +36,29 @@ def run(launch: Dict[str, Any], channel_fd: int, output_fd: int, status_fd: int)
         _tell(status, {"jail_error": "%s: %s" % (type(error).__name__, error)})
     finally:
         os._exit(0)
+
+
+def _start(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> int:
+    """Enter the jail and start the runtime; its pid."""
+    started = time.monotonic()
+    enter.enter(jail.from_json(launch["jail"]))
+    jail_ms = (time.monotonic() - started) * 1000
+    _tell(status, {"jailed": jail_ms})
+    if launch["serves_runtime_api"]:
+        launch["environment"]["AWS_LAMBDA_RUNTIME_API"] = _listen(status)
+    pid = os.fork()
+    if pid == 0:
+        status.close()
+        _become_runtime(launch, channel_fd, output_fd)
+    return pid
+
+
+def _start_shell(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> int:
+    def start() -> None:
+        status.close()
+        _become_runtime(launch, channel_fd, output_fd)
+
+    return shell.become(launch, status, start)
 
 
 def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int) -> None:

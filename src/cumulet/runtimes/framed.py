@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import cast
 
+import orjson
+
 from cumulet.runtimes import frames
 from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, Exit, FunctionSpec, InitError
 from cumulet.runtimes.faults import exit_document
@@ -28,12 +30,18 @@ class FramedEnvironment(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._broken = ""
 
+    def specialise(self, variables: dict[str, str]) -> None:
+        """Tell a shell's program whose it is now: it loads the handler."""
+        assert self._transport is not None
+        self._transport.write(frames.encode(frames.SPECIALISE, {}, orjson.dumps(variables)))
+
     async def initialise(self, timeout_s: float) -> None:
         """Wait for the runtime to have loaded the handler. Raises InitError, or JailFailed."""
         started = time.monotonic()
         try:
             await self._tree.jailed
             self.phases["jail"] = self._tree.jail_ms
+            started = time.monotonic()
             kind, head, body = await asyncio.wait_for(self._answer, timeout_s)
         except TimeoutError:
             self.kill()
@@ -44,7 +52,7 @@ class FramedEnvironment(asyncio.Protocol):
             spent_ms = (time.monotonic() - started) * 1000
             error_type, document = exit_document("", lost.exit)
             raise InitError(error_type, document, spent_ms, lost.exit) from None
-        self.init_ms = (time.monotonic() - started) * 1000 - self._tree.jail_ms
+        self.init_ms = (time.monotonic() - started) * 1000
         self.phases["init"] = self.init_ms
         self._tree.drain_output()
         if kind == frames.READY:

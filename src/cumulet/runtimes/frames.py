@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-INVOKE, RESULT, ERROR, READY, INIT_ERROR = 1, 2, 3, 4, 5
+INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE = 1, 2, 3, 4, 5, 6
 
 _START = struct.Struct(">BII")
 _MAX_HEAD_BYTES = 64 << 10

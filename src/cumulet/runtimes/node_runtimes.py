@@ -1,6 +1,7 @@
 """All runtimes of a node: from a function's spec to an environment that has loaded its handler."""
 
 import asyncio
+import contextlib
 import shutil
 import sys
 import time
@@ -18,13 +19,16 @@ from cumulet.runtimes.jails import Runtime, jail_of
 from cumulet.runtimes.packages import PackageCache
 from cumulet.runtimes.process import ProcessTree
 from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
-from cumulet.runtimes.variables import variables_of
+from cumulet.runtimes.shells import SHELL_PACKAGES, Shell, Shells, StartShell
+from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, variables_of
 from cumulet.runtimes.zygotes import Zygote
 from cumulet.sandbox import cgroup
-from cumulet.sandbox.jail import to_json
+from cumulet.sandbox.jail import Jail, to_json
 
 _NODE_RUNTIME = Path(cumulet.__file__).parent / "guest" / "node"
 _NODE_RUNTIME_INSIDE = "/var/runtime/cumulet"
+_READ_AT_START = ("NODE_", "LD_", "UV_", "OPENSSL_", "SSL_", "MALLOC_")
+"""Variables that Node.js, or what it is made of, reads when it starts: too late for a shell."""
 
 
 class RuntimeUnavailable(NotImplementedFault):
@@ -34,8 +38,10 @@ class RuntimeUnavailable(NotImplementedFault):
 class NodeRuntimes:
     """Keeps a zygote per interpreter, started when first needed, and every environment that they forked."""
 
-    def __init__(self, folder: Path, packages: PackageCache, *, is_strict: bool = False) -> None:
+    def __init__(self, folder: Path, packages: PackageCache, *, is_strict: bool = False, most_shells: int = 4) -> None:
         self._root = folder / "root"
+        self._placeholders = folder / "placeholders"
+        self._shells = Shells(most_shells)
         self._packages = packages
         self._is_strict = is_strict
         self._zygotes: dict[str, Zygote] = {}
@@ -47,6 +53,9 @@ class NodeRuntimes:
     async def open(self) -> None:
         """Sweep what a killed node left, and start the zygote that most functions will want."""
         self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for place in ("task", "opt"):  # with a lib: the dynamic linker remembers for good which folders it found missing
+            (self._placeholders / place / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._packages.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         await asyncio.to_thread(cgroup.sweep_stale)
         self._group = await asyncio.to_thread(cgroup.open_node_group)
         await self._zygote(self._own_python())
@@ -56,6 +65,99 @@ class NodeRuntimes:
         plan = self._plan(spec)
         code = await self._packages.path_of(spec.code)
         layers = await self._packages.layers_of(spec.layers)
+        if plan.note:
+            output(f"{plan.note}\n".encode())
+        shell = self._shells.take(*self._shell_kind(spec, plan)) if plan.can_be_shell else None
+        environment: FramedEnvironment | RuntimeApiEnvironment
+        if shell is not None:
+            shell.tree.output = output
+            phases = {"prepare": (time.monotonic() - started) * 1000}
+            environment = await self._specialised(shell, plan, launch, spec, code, layers, phases)
+        else:
+            environment = await self._started_afresh(plan, launch, spec, code, layers, output, started)
+        try:
+            await environment.initialise(launch.init_timeout_s)
+        except BaseException:
+            environment.kill()
+            raise
+        return environment
+
+    def expect(self, spec: FunctionSpec) -> None:
+        """A function was made that may be called soon."""
+        with contextlib.suppress(RuntimeUnavailable):
+            plan = self._plan(spec)
+            if plan.can_be_shell:
+                self._shells.expect(*self._shell_kind(spec, plan))
+
+    @property
+    def shells_ready(self) -> int:
+        """How many programs stand ready without code."""
+        return self._shells.ready
+
+    async def _specialised(
+        self,
+        shell: Shell,
+        plan: "_Plan",
+        launch: Launch,
+        spec: FunctionSpec,
+        code: Path,
+        layers: Path | None,
+        phases: dict[str, float],
+    ) -> FramedEnvironment:
+        """A shell made this function's environment: code in its place, walls shut, and only then told whose it is."""
+        try:
+            await shell.specialise({TASK_ROOT: code.name, LAYERS: layers.name if layers is not None else ""})
+        except BaseException:
+            shell.close()
+            raise
+        environment = FramedEnvironment(launch.id, spec, shell.tree, phases)
+        await asyncio.get_running_loop().create_connection(lambda: environment, sock=shell.channel)
+        self._keep(environment, shell.tree)
+        environment.specialise(variables_of(spec, launch, python_version=plan.python_version))
+        return environment
+
+    def _shell_kind(self, spec: FunctionSpec, plan: "_Plan") -> tuple[str, StartShell]:
+        """What tells kinds of shells apart, all that a jail may differ in but its place and its ids; and how one is started."""
+        runtime = Runtime(plan.runtime.folders, (*plan.runtime.bound, (str(self._packages.folder), SHELL_PACKAGES)))
+
+        def jail_at(group: cgroup.Group, number: int) -> Jail:
+            places = self._placeholders
+            return jail_of(spec, runtime, root=self._root, code=places / "task", layers=places / "opt", group=group, number=number)
+
+        async def start() -> Shell:
+            zygote = await self._zygote(plan.forked_from)
+            self._started += 1
+            group = cgroup.below(self._group, f"shell-{self._started}")
+            request = {
+                "jail": to_json(jail_at(group, self._started)),
+                "environment": shell_variables(),
+                "argv": argv,
+                "serves_runtime_api": False,
+                "is_shell": True,
+            }
+            tree, channel = await zygote.fork(request, lambda _: None, group)
+            channel.setblocking(False)
+            shell = Shell(tree, channel)
+            try:
+                await tree.jailed
+            except BaseException:
+                shell.close()
+                raise
+            return shell
+
+        argv = plan.argv(self._placeholders, None)
+        return repr((argv, jail_at((), 0))), start
+
+    async def _started_afresh(
+        self,
+        plan: "_Plan",
+        launch: Launch,
+        spec: FunctionSpec,
+        code: Path,
+        layers: Path | None,
+        output: Output,
+        started: float,
+    ) -> FramedEnvironment | RuntimeApiEnvironment:
         zygote = await self._zygote(plan.forked_from)
         self._started += 1
         group = cgroup.below(self._group, launch.id)
@@ -66,26 +168,23 @@ class NodeRuntimes:
             "argv": plan.argv(code, layers),
             "serves_runtime_api": plan.serves_runtime_api,
         }
-        if plan.note:
-            output(f"{plan.note}\n".encode())
         phases = {"prepare": (time.monotonic() - started) * 1000}
         forking = time.monotonic()
         tree, channel = await zygote.fork(request, output, group)
         phases["fork"] = (time.monotonic() - forking) * 1000
         environment = await self._attached(plan, launch, spec, tree, channel, phases)
+        self._keep(environment, tree)
+        return environment
+
+    def _keep(self, environment: Environment, tree: ProcessTree) -> None:
         self._live.add(environment)
         tree.on_exit = lambda: self._live.discard(environment)
-        try:
-            await environment.initialise(launch.init_timeout_s)
-        except BaseException:
-            environment.kill()
-            raise
-        return environment
 
     def statuses(self) -> list[RuntimeStatus]:
         return discovery.survey_runtimes(is_strict=self._is_strict)
 
     async def close(self) -> None:
+        await self._shells.close()
         live = list(self._live)
         for environment in live:
             environment.kill()
@@ -127,7 +226,9 @@ class NodeRuntimes:
             heap = f"--max-old-space-size={max(32, spec.memory_mb * 3 // 4)}"
             argv = [found.executable, heap, f"{_NODE_RUNTIME_INSIDE}/runtime.mjs"]
             note = self._note(runtime, found, found.version[0], "Node.js")
-            return _Plan(self._own_python(), Runtime(found.folders, tuple(bound)), argv=lambda _code, _layers: argv, note=note)
+            runtime_added = Runtime(found.folders, tuple(bound))
+            is_ordinary = not any(name.startswith(_READ_AT_START) for name in spec.environment)
+            return _Plan(self._own_python(), runtime_added, argv=lambda _code, _layers: argv, note=note, can_be_shell=is_ordinary)
         raise RuntimeUnavailable(f"the runtime {runtime} is not implemented on this node")
 
     def _choose(self, found: dict[int, Interpreter], runtime: str, language: str) -> Interpreter:
@@ -182,6 +283,7 @@ class _Plan:
         argv: Callable[[Path, Path | None], list[str]] = lambda _code, _layers: [],
         python_version: str | None = None,
         serves_runtime_api: bool = False,
+        can_be_shell: bool = False,
         note: str = "",
     ) -> None:
         self.forked_from = forked_from
@@ -189,4 +291,5 @@ class _Plan:
         self.argv = argv
         self.python_version = python_version
         self.serves_runtime_api = serves_runtime_api
+        self.can_be_shell = can_be_shell
         self.note = note

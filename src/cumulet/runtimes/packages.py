@@ -162,7 +162,7 @@ class PackageCache:
     """Unpacked archives by hash, below `folder`. Each is unpacked once, whole or not at all, off the event loop."""
 
     def __init__(self, folder: Path, blobs: Blobs) -> None:
-        self._folder = folder
+        self.folder = folder
         self._blobs = blobs
         self._ready: dict[tuple[str, ...], Path] = {}
         self._unpacking: dict[tuple[str, ...], asyncio.Task[Path]] = {}
@@ -186,7 +186,7 @@ class PackageCache:
         return await asyncio.shield(self._unpacking[hashes])
 
     async def _unpack(self, hashes: tuple[str, ...]) -> Path:
-        path = self._folder / "-".join(name[:32] for name in hashes)
+        path = self.folder / "-".join(name[:32] for name in hashes)
         if not await asyncio.to_thread(path.is_dir):
             archives = [await self._blobs.get(name) for name in hashes]
             await asyncio.to_thread(self._extract, archives, path)
@@ -194,8 +194,8 @@ class PackageCache:
         return path
 
     def _extract(self, archives: list[bytes], path: Path) -> None:
-        self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=self._folder))
+        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
         try:
             part.chmod(0o755)
             for archive in archives:

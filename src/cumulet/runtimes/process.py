@@ -32,7 +32,7 @@ class ProcessTree:
         self._pidfd = pidfd
         self._status = status
         self._output_fd = output_fd
-        self._output = output
+        self.output = output
         self._group = group
         self._last_words = Exit(signal=int(signal.SIGKILL))
         self._peak_bytes = 0
@@ -41,6 +41,7 @@ class ProcessTree:
         self.jail_ms = 0.0
         self.listener: asyncio.Future[socket.socket] = self._loop.create_future()
         self.jailed: asyncio.Future[None] = self._loop.create_future()
+        self.specialised: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[Exit] = self._loop.create_future()
         self.on_exit: Callable[[], None] = lambda: None
         os.set_blocking(output_fd, False)
@@ -54,6 +55,11 @@ class ProcessTree:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):  # it is ending by itself; `exited` will tell
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """An order to the environment's first process, which may be gone already: `exited` tells."""
+        with contextlib.suppress(OSError):
+            self._status.send(json.dumps(message).encode())
 
     def max_memory_mb(self, ran_s: float) -> int:
         """The peak, read again when the code has run for long enough since to have filled many pages."""
@@ -94,7 +100,7 @@ class ProcessTree:
         if not data:
             self._loop.remove_reader(self._output_fd)
             return False
-        self._output(data)
+        self.output(data)
         return True
 
     def _on_status(self) -> None:
@@ -115,14 +121,22 @@ class ProcessTree:
             self.jail_ms = message["jailed"]
             if not self.jailed.done():
                 self.jailed.set_result(None)
-        elif "jail_error" in message and not self.jailed.done():
-            self.jailed.set_exception(JailFailed(message["jail_error"]))
-            self.jailed.exception()
+        elif "specialised" in message:
+            self.jail_ms = message["specialised"]
+            self.specialised.set_result(None)
+        elif "jail_error" in message:
+            self._fail_jail(message["jail_error"])
         elif "listening" in message:
             listener = socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder))
             self.listener.set_result(listener)
         elif "code" in message or "signal" in message:
             self._last_words = Exit(code=message.get("code"), signal=message.get("signal"))
+
+    def _fail_jail(self, reason: str) -> None:
+        for waiting in (self.jailed, self.specialised):
+            if not waiting.done():
+                waiting.set_exception(JailFailed(reason))
+                waiting.exception()
 
     def _on_gone(self) -> None:
         self._loop.remove_reader(self._pidfd)
@@ -141,9 +155,7 @@ class ProcessTree:
         if self.listener.done() and not self.listener.cancelled():
             self.listener.result().close()
         self.listener.cancel()
-        if not self.jailed.done():
-            self.jailed.set_exception(JailFailed("the environment ended before its jail stood"))
-            self.jailed.exception()
+        self._fail_jail("the environment ended before its jail stood")
         is_out_of_memory = cgroup.was_out_of_memory(self._group)
         last = self._last_words
         # The kernel takes a moment to let go of a group whose last process has just ended: off the event loop.

@@ -10,12 +10,7 @@ LAYERS = "/opt"
 def variables_of(spec: FunctionSpec, launch: Launch, *, python_version: str | None = None) -> dict[str, str]:
     """Reserved variables over the function's own; those that Lambda lets a function change are only defaults."""
     key_id, secret, token = launch.credentials
-    changeable = {
-        "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": f"/var/lang/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib",
-        "LANG": "en_US.UTF-8",
-        "TZ": ":UTC",
-        "HOME": "/tmp",
+    changeable = shell_variables() | {
         "NODE_PATH": _node_path(spec.runtime),
         "AWS_ENDPOINT_URL": launch.endpoint,
     }
@@ -47,6 +42,17 @@ def variables_of(spec: FunctionSpec, launch: Launch, *, python_version: str | No
     if spec.runtime.startswith("provided"):
         del changeable["NODE_PATH"]
     return changeable | dict(spec.environment) | reserved
+
+
+def shell_variables() -> dict[str, str]:
+    """What is the same for every function that does not say otherwise."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": f"/var/lang/lib:/lib64:/usr/lib64:{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "HOME": "/tmp",
+    }
 
 
 def _node_path(runtime: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Tuple
 
 from cumulet.sandbox import cgroup, kernel, mounts, namespaces, privileges, rlimits, seccomp
 from cumulet.sandbox.jail import Jail, JailError
@@ -14,23 +15,37 @@ def enter(jail: Jail) -> None:
 
     The caller is root, or the owner of a user namespace (`namespaces.become_owner_of_namespaces`).
     """
-    is_root = os.getuid() == 0
-    uid, gid = (jail.uid, jail.gid) if is_root else (os.getuid(), os.getgid())
+    proc_self = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
+    build(jail)
+    confine(jail, proc_self)
+
+
+def build(jail: Jail) -> None:
+    """The first half: the caller stands inside the walls, but could still climb them. Raises JailError."""
+    uid, gid = _ids(jail)
     step = "cgroup"
     try:
         cgroup.join(jail.cgroup, jail.limits)  # first: afterwards its path is out of sight
         step = "namespaces"
-        proc_self = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
         kernel.unshare(namespaces.NEWNS | namespaces.NEWIPC | namespaces.NEWUTS)
         kernel.sethostname(jail.hostname)
         step = "mounts"
         mounts.make_private()
         mounts.assemble(jail, uid, gid)
         mounts.pivot(jail)
-        step = "limits"
+    except OSError as error:
+        raise JailError(step, str(error))
+
+
+def confine(jail: Jail, proc_self: int) -> None:
+    """The second half: what could climb is given up for good. `proc_self` is the caller's open /proc/self, closed here.
+    Raises JailError."""
+    uid, gid = _ids(jail)
+    step = "limits"
+    try:
         rlimits.set_all(jail)
         step = "ids"
-        if is_root:
+        if os.getuid() == 0:
             privileges.become(uid, gid)  # before the user namespace: bind sources needed root, nothing after this does
         privileges.enter_user_namespace(proc_self, uid, gid)
         os.chdir(jail.cwd)
@@ -40,6 +55,11 @@ def enter(jail: Jail) -> None:
         kernel.install_filter(_FILTER)  # last: it forbids most of the calls above
     except OSError as error:
         raise JailError(step, str(error))
+
+
+def _ids(jail: Jail) -> Tuple[int, int]:
+    """The ids that user code runs under outside: the jail's own when the node is root, else the node's."""
+    return (jail.uid, jail.gid) if os.getuid() == 0 else (os.getuid(), os.getgid())
 
 
 def die_with_parent() -> None:

@@ -59,6 +59,17 @@ def pivot(jail: Jail) -> None:
     kernel.mount("", "/", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
+def fill(placeholder: str, source: str) -> None:
+    """Mount a folder, read-only, where a placeholder was mounted ahead: in a jail that is built but not yet confined."""
+    kernel.umount(placeholder, MNT_DETACH)
+    _bind(Mount("bind", placeholder, source), placeholder)
+
+
+def take_off(target: str) -> None:
+    """Unmount what must not be seen any longer."""
+    kernel.umount(target, MNT_DETACH)
+
+
 def _make(mount: Mount, target: str, owner_uid: int, owner_gid: int) -> None:
     if mount.kind in ("bind", "device"):
         _bind(mount, target)

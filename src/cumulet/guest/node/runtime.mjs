@@ -1,13 +1,13 @@
 // The Node.js runtime: loads the handler, then answers one event after the other, over the socket on file descriptor 3.
 // A frame is 1 byte of kind, 4 of the head's length, 4 of the body's, then both; the head is JSON.
-import { createRequire } from "node:module";
+import Module, { createRequire } from "node:module";
 import { existsSync, writeSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { format } from "node:util";
 import { pathToFileURL } from "node:url";
 
-const [INVOKE, RESULT, ERROR, READY, INIT_ERROR] = [1, 2, 3, 4, 5];
+const [INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE] = [1, 2, 3, 4, 5, 6];
 const MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100;
 const socket = new net.Socket({ fd: 3, readable: true, writable: true });
 let requestId;
@@ -215,34 +215,65 @@ async function fatal(name, error) {
   process.exit(128);
 }
 
-function serve(handler) {
+// Calls `take` with each whole frame: its kind, its head and its body.
+function onFrames(take) {
   let buffer = Buffer.alloc(0);
   socket.on("data", (data) => {
     buffer = buffer.length ? Buffer.concat([buffer, data]) : data;
     while (buffer.length >= 9) {
+      const kind = buffer.readUInt8(0);
       const [headSize, bodySize] = [buffer.readUInt32BE(1), buffer.readUInt32BE(5)];
       const end = 9 + headSize + bodySize;
       if (buffer.length < end) return;
-      const call = JSON.parse(buffer.subarray(9, 9 + headSize).toString());
+      const head = JSON.parse(buffer.subarray(9, 9 + headSize).toString());
       const body = buffer.subarray(9 + headSize, end);
       buffer = buffer.subarray(end);
-      answer(handler, call, body);
+      take(kind, head, body);
     }
   });
   socket.on("end", () => process.exit(0));
 }
 
-patchConsole();
-const started = performance.now();
-process.on("unhandledRejection", (error) => fatal("Runtime.UnhandledPromiseRejection", error));
-process.on("uncaughtException", (error) => fatal("Runtime.UncaughtException", error));
-try {
-  const handler = await loadHandler(process.env._HANDLER);
-  serve(handler);
-  await send(READY, { init_ms: performance.now() - started });
-} catch (error) {
-  const document = documentOf(error);
-  logError("Uncaught Exception", document);
-  await send(INIT_ERROR, { error_type: document.errorType }, Buffer.from(JSON.stringify(document)));
-  process.exit(1);
+// A shell has been somebody's since this frame: what a process of its own would have had at its start.
+function specialise(variables) {
+  for (const name of Object.keys(process.env)) delete process.env[name];
+  Object.assign(process.env, variables);
+  Module._initPaths(); // NODE_PATH
+  process.chdir(process.env.LAMBDA_TASK_ROOT);
 }
+
+// What most handlers require: compiled while the shell is nobody's yet.
+async function warmUp() {
+  const names = ["assert", "async_hooks", "child_process", "crypto", "dns", "fs/promises", "http", "https", "os", "querystring", "stream", "stream/promises", "string_decoder", "timers/promises", "tls", "tty", "zlib"];
+  const require = createRequire(import.meta.url);
+  for (const name of names) require(`node:${name}`);
+  await import("data:text/javascript,export default 1");
+}
+
+let handler;
+
+async function init() {
+  const started = performance.now();
+  patchConsole();
+  process.on("unhandledRejection", (error) => fatal("Runtime.UnhandledPromiseRejection", error));
+  process.on("uncaughtException", (error) => fatal("Runtime.UncaughtException", error));
+  try {
+    handler = await loadHandler(process.env._HANDLER);
+    await send(READY, { init_ms: performance.now() - started });
+  } catch (error) {
+    const document = documentOf(error);
+    logError("Uncaught Exception", document);
+    await send(INIT_ERROR, { error_type: document.errorType }, Buffer.from(JSON.stringify(document)));
+    process.exit(1);
+  }
+}
+
+onFrames((kind, head, body) => {
+  if (kind === INVOKE) answer(handler, head, body);
+  else if (kind === SPECIALISE) {
+    specialise(JSON.parse(body.toString()));
+    init();
+  }
+});
+if (process.env._HANDLER === undefined) await warmUp();
+else await init();

@@ -20,7 +20,7 @@ from cumulet.services.functions.api_settings import SettingsOperations
 from cumulet.services.functions.api_tags import TagOperations
 from cumulet.services.functions.api_urls import UrlOf, UrlOperations
 from cumulet.services.functions.code import CodeLinks, CodeStore, FetchObject
-from cumulet.services.functions.environments import Environments, Retire, SetReserved, WarmPool
+from cumulet.services.functions.environments import Environments, Expect, Retire, SetReserved, WarmPool
 from cumulet.services.functions.model import Limits
 from cumulet.services.functions.model_event_sources import EventSourceMapping
 from cumulet.services.functions.names import Place
@@ -48,13 +48,14 @@ class FunctionsService:
         set_reserved: SetReserved = lambda account, function_id, reserved: None,
         retire: Retire = lambda function_id, keep: None,
         warm: WarmPool | None = None,
+        expect: Expect = lambda spec: None,
         has_poller: HasPoller = lambda kind: False,
         limits: Limits | None = None,
         link_secret: bytes | None = None,
         dice: random.Random | None = None,
     ) -> None:
         limits = limits or Limits()
-        environments = Environments(set_reserved, retire, warm)
+        environments = Environments(set_reserved, retire, warm, expect)
         storage = FunctionStorage(store)
         code = CodeStore(store.blobs, limits, fetch_object)
         self._storage = storage

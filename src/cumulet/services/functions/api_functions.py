@@ -71,6 +71,7 @@ class FunctionOperations:
             return self._publish(edit, latest, None, now_ms) if req.get("Publish") else latest
 
         version = await self._storage.write(place, name, create)
+        self._environments.expect(version.spec(place, reserved_concurrency=None))
         return described(version, place, model_configuration.version_qualifier(version))
 
     @operation("GetFunction")
@@ -119,6 +120,7 @@ class FunctionOperations:
 
         version = await self._storage.write(place, name, save)
         self._retire_older(version)
+        self._environments.expect(version.spec(place, reserved_concurrency=None))
         return described(version, place, model_configuration.version_qualifier(version))
 
     @operation("UpdateFunctionConfiguration")
@@ -137,6 +139,7 @@ class FunctionOperations:
             place, name, lambda edit: self._update(edit, name=name, expected=req.get("RevisionId"), change=change, now_ms=now_ms)
         )
         self._retire_older(latest)
+        self._environments.expect(latest.spec(place, reserved_concurrency=None))
         return described(latest, place, None)
 
     @operation("DeleteFunction")

@@ -12,6 +12,9 @@ SetReserved = Callable[[str, str, int | None], None]
 Retire = Callable[[str, tuple[str, str, str] | None], None]
 """(function id, keep): its environments serve nothing any more; with `keep`, those of that version but `keep` itself."""
 
+Expect = Callable[[FunctionSpec], None]
+"""What a function has become: it may be called soon."""
+
 
 class WarmPool(Protocol):
     """What keeps environments initialised: the invoker."""
@@ -32,3 +35,4 @@ class Environments:
     set_reserved: SetReserved
     retire: Retire
     warm: WarmPool | None
+    expect: Expect = lambda spec: None

@@ -1,0 +1,144 @@
+"""Pre-warmed shells: programs that cannot fork, started ahead in their jails without code, for whichever function comes first.
+
+A shell becomes one function's environment, once. Which shells are kept follows use: one that is taken is replaced in the
+background, a kind that was asked for in vain is started, and what nobody has asked for in a while is ended, so that an idle node
+keeps none.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from cumulet.runtimes.process import JailFailed, ProcessTree
+
+SHELL_PACKAGES = "/.packages"
+"""Where all unpacked archives stand in a shell until it is somebody's; `guest.shell` takes it off before any code runs."""
+_REFILL_DELAY_S = 0.1
+"""Starting a shell takes a processor for a while: not while the call that took the last one is being answered."""
+
+
+@dataclass(slots=True)
+class Shell:
+    """A program in its jail, nobody's yet. `channel` is the node's end of the socket that the program listens on."""
+
+    tree: ProcessTree
+    channel: socket.socket
+
+    def is_alive(self) -> bool:
+        return not self.tree.exited.done()
+
+    def close(self) -> None:
+        self.channel.close()
+        self.tree.kill()
+
+    async def specialise(self, places: dict[str, str]) -> None:
+        """Mount {place: name of a folder of unpacked code, or ""} and shut the jail for good. Raises JailFailed."""
+        self.tree.tell({"fill": places})
+        await self.tree.specialised
+
+
+StartShell = Callable[[], Awaitable[Shell]]
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Shells of one program in one size. `start` makes another."""
+
+    start: StartShell
+    ready: list[Shell] = field(default_factory=list)
+    wanted: int = 0
+    used_at_s: float = 0.0
+
+
+class Shells:
+    """At most `most` shells at once, of the kinds used last; none is kept longer than `keep_s` after its kind's last use."""
+
+    def __init__(self, most: int, keep_s: float = 900.0) -> None:
+        self._most = most
+        self._keep_s = keep_s
+        self._kinds: dict[str, _Kind] = {}
+        self._filling: asyncio.Task[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def ready(self) -> int:
+        return sum(len(kind.ready) for kind in self._kinds.values())
+
+    def take(self, key: str, start: StartShell) -> Shell | None:
+        """A shell of that kind, the oldest first; None when none is ready. Either way one more is started soon."""
+        kind = self._want(key, start)
+        while kind.ready:
+            shell = kind.ready.pop(0)
+            if shell.is_alive():
+                return shell
+        return None
+
+    def expect(self, key: str, start: StartShell) -> None:
+        """A function of that kind was made: have a shell ready for its first call."""
+        if not (key in self._kinds and self._kinds[key].wanted):
+            self._want(key, start)
+
+    async def close(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.wait([self._filling])
+        shells = [shell for kind in self._kinds.values() for shell in kind.ready]
+        self._kinds.clear()
+        for shell in shells:
+            shell.close()
+        if shells:
+            await asyncio.wait([shell.tree.exited for shell in shells], timeout=10)
+
+    def _want(self, key: str, start: StartShell) -> _Kind:
+        kind = self._kinds.pop(key, None) or _Kind(start)
+        self._kinds[key] = kind  # the newest use is last
+        kind.start = start
+        kind.used_at_s = time.monotonic()
+        if self._most:
+            kind.wanted = min(kind.wanted + (not kind.ready), self._most)
+            self._fill_soon()
+        return kind
+
+    def _fill_soon(self) -> None:
+        if self._filling is None:
+            self._filling = asyncio.get_running_loop().create_task(self._fill())
+        if self._expiry is None:
+            self._expiry = asyncio.get_running_loop().call_later(self._keep_s, self._expire)
+
+    async def _fill(self) -> None:
+        """Start what is missing, one after the other."""
+        try:
+            while True:
+                await asyncio.sleep(_REFILL_DELAY_S)
+                kind = next((kind for kind in reversed(self._kinds.values()) if len(kind.ready) < kind.wanted), None)
+                if kind is None:
+                    return
+                self._make_room(kind)
+                try:
+                    kind.ready.append(await kind.start())
+                except JailFailed:
+                    kind.wanted = 0  # the next use of this kind tries again
+        finally:
+            self._filling = None
+
+    def _make_room(self, wanting: _Kind) -> None:
+        """End shells of the kinds used least lately until one more fits."""
+        for kind in list(self._kinds.values()):
+            while kind is not wanting and kind.ready and self.ready >= self._most:
+                kind.ready.pop().close()
+                kind.wanted = len(kind.ready)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        oldest_s = time.monotonic() - self._keep_s
+        for key, kind in list(self._kinds.items()):
+            if kind.used_at_s <= oldest_s:
+                for shell in kind.ready:
+                    shell.close()
+                del self._kinds[key]
+        if self._kinds:
+            self._expiry = asyncio.get_running_loop().call_later(self._keep_s, self._expire)
