@@ -54,15 +54,15 @@ def _start(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: sock
 
 
 def _start_shell(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> int:
-    def start() -> None:
+    def start(gate: int) -> None:
         status.close()
-        _become_runtime(launch, channel_fd, output_fd)
+        _become_runtime(launch, channel_fd, output_fd, gate)
 
     return shell.become(launch, status, start)
 
 
-def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int) -> None:
-    """The process that runs user code: only its channel and its output are open."""
+def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gate: int = -1) -> None:
+    """The process that runs user code: only its channel and its output are open, and in a shell the gate until it has opened."""
     try:
         null = os.open("/dev/null", os.O_RDONLY)
         for source, target in ((null, 0), (output_fd, 1), (output_fd, 2)):
@@ -70,7 +70,9 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int) -> 
         if channel_fd != 3:
             os.dup2(channel_fd, 3)
         os.set_inheritable(3, True)
-        os.closerange(4, 1 << 16)
+        if gate >= 0 and not launch["argv"]:
+            gate = os.dup2(gate, 4, inheritable=False) if gate != 4 else gate
+        os.closerange(5 if gate == 4 else 4, 1 << 16)
         os.environ.clear()
         os.environ.update(launch["environment"])
         if launch["argv"]:
@@ -82,7 +84,7 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int) -> 
         gc.enable()
         from cumulet.guest import python_runtime
 
-        python_runtime.serve(socket.socket(fileno=3))
+        python_runtime.serve(socket.socket(fileno=3), gate)
     except BaseException:
         import traceback
 

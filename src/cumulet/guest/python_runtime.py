@@ -1,5 +1,7 @@
 """The Python runtime: loads the handler, then answers one event after the other."""
 
+import gc
+import importlib.util
 import json
 import os
 import random
@@ -13,9 +15,16 @@ from cumulet.guest import context, errors, frames, handler, logs
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
 
 
-def serve(sock: socket.socket) -> None:
-    """Serve events from `sock` until the node closes it. Never returns."""
+def serve(sock: socket.socket, gate: int = -1) -> None:
+    """Serve events from `sock` until the node closes it. Never returns.
+
+    In a shell that is nobody's yet, `gate` is where to wait until the function's code is in its place.
+    """
     channel = frames.Channel(sock)
+    _open_streams()
+    if gate >= 0:
+        _rehearse()
+        _become_somebodys(channel, gate)
     started = time.monotonic()
     _freshen()
     logs.set_up()
@@ -38,6 +47,28 @@ def serve(sock: socket.socket) -> None:
         except EOFError:
             os._exit(0)
         _answer(channel, function, call, event)
+
+
+def _become_somebodys(channel: frames.Channel, gate: int) -> None:
+    """Wait to be told whose environment this is, and for the jail to be filled."""
+    try:
+        _kind, _head, variables = channel.receive()
+    except EOFError:
+        os._exit(0)
+    os.environ.clear()
+    os.environ.update(json.loads(variables))
+    if not os.read(gate, 1):
+        os._exit(0)  # the jail could not be filled, and who says so is on its way
+    os.close(gate)
+    os.chdir("/var/task")  # what was here before lies below the code now
+
+
+def _rehearse() -> None:
+    """Go once through what an init and a call do, so that their pages are this process's own before anybody waits for them."""
+    _encode(_decode(b'{"key": ["value", 1, 2.5, null]}'))
+    compile("def handler(event, context):\n    return {'rehearsed': event}\n", "rehearsal", "exec")
+    importlib.util.find_spec("cumulet_rehearses_a_module_that_is_not_there")
+    gc.collect(0)
 
 
 def _answer(channel: frames.Channel, function: Callable[[Any, Any], Any], call: Dict[str, Any], event: bytes) -> None:
@@ -90,6 +121,9 @@ def _freshen() -> None:
         sys.modules["ssl"].RAND_add(os.urandom(32), 32.0)
     if hasattr(time, "tzset"):
         time.tzset()
+
+
+def _open_streams() -> None:
     # The zygote's own standard streams were the node's; these are the environment's, written through at each line.
     sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)
     sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)

@@ -1,8 +1,8 @@
 """The first process of a pre-warmed shell: a jail that stands, and a program in it that has started but has nobody's code yet.
 
 The program is confined for good from its start. This process stays trusted until the node tells it whose environment the shell
-becomes; then it mounts that function's code where placeholders were, takes the folder of all code off, and confines itself.
-Only after that does the node tell the program anything of the function. A shell becomes one function's, once.
+becomes; then it sets the limits, mounts that function's code where placeholders were, takes the folder of all code off, opens the
+gate behind which a forked runtime waits, and confines itself. A shell becomes one function's, once.
 """
 
 import json
@@ -11,44 +11,54 @@ import socket
 import time
 from typing import Any, Callable, Dict
 
-from cumulet.sandbox import enter, jail, mounts
+from cumulet.sandbox import cgroup, enter, jail, mounts
 
 PACKAGES = "/.packages"
 """Where the node's unpacked archives stand in a shell that is nobody's yet."""
 
 
-def become(launch: Dict[str, Any], status: socket.socket, start: Callable[[], None]) -> int:
-    """Build the jail, start the program by `start()` in a child, wait for the order, and fill and close the jail.
+def become(launch: Dict[str, Any], status: socket.socket, start: Callable[[int], None]) -> int:
+    """Build the jail, start the program by `start(gate)` in a child, wait for the order, and fill and close the jail.
 
-    Returns the program's pid. Raises JailError, and EOFError when the node no longer wants the shell.
+    `gate` is the end of a pipe that gives a byte once the jail is filled. Returns the program's pid. Raises JailError, and EOFError
+    when the node no longer wants the shell.
     """
     walls = jail.from_json(launch["jail"])
-    enter.build(walls)
+    settings = enter.build(walls)
+    gate, opener = os.pipe()
     pid = os.fork()
     if pid == 0:
         enter.confine(walls, _proc_self())
-        start()
+        start(gate)
     status.send(json.dumps({"jailed": 0.0}).encode())
     message = status.recv(1 << 14)
     if not message:
         raise EOFError("the node has closed the shell")
     started = time.monotonic()
     try:
-        _fill(json.loads(message)["fill"])
+        _fill(walls, json.loads(message), settings)
     except OSError as error:
         raise jail.JailError("mounts", str(error))
-    enter.confine(walls, _proc_self())
+    os.write(opener, b".")  # this process holds the other end too: a program that waits for the node instead breaks no pipe
     status.send(json.dumps({"specialised": (time.monotonic() - started) * 1000}).encode())
+    enter.confine(walls, _proc_self())
     return pid
 
 
-def _fill(places: "Dict[str, str]") -> None:
-    """{placeholder: name of a folder of unpacked code, or "" for none}."""
-    for placeholder, name in places.items():
+def _fill(walls: jail.Jail, order: Dict[str, Any], settings: "cgroup.Settings") -> None:
+    """`fill` is {place: name of a folder of unpacked code, or "" for none}; `limits` and `tmp_bytes` are there when they differ
+    from the shell's own."""
+    if order.get("limits"):
+        settings.change(jail.Limits(**order["limits"]))
+    settings.close()
+    if order.get("tmp_bytes"):
+        mounts.resize("/tmp", order["tmp_bytes"])
+    mounted = {mount.target for mount in walls.mounts if mount.kind != "folder"}
+    for place, name in order["fill"].items():
         if name:
-            mounts.fill(placeholder, os.path.join(PACKAGES, name))
-        else:
-            mounts.take_off(placeholder)
+            mounts.fill(place, os.path.join(PACKAGES, name), place in mounted)
+        elif place in mounted:
+            mounts.take_off(place)
     mounts.take_off(PACKAGES)
 
 

@@ -40,8 +40,6 @@ class FramedEnvironment(asyncio.Protocol):
         started = time.monotonic()
         try:
             await self._tree.jailed
-            self.phases["jail"] = self._tree.jail_ms
-            started = time.monotonic()
             kind, head, body = await asyncio.wait_for(self._answer, timeout_s)
         except TimeoutError:
             self.kill()
@@ -52,7 +50,8 @@ class FramedEnvironment(asyncio.Protocol):
             spent_ms = (time.monotonic() - started) * 1000
             error_type, document = exit_document("", lost.exit)
             raise InitError(error_type, document, spent_ms, lost.exit) from None
-        self.init_ms = (time.monotonic() - started) * 1000
+        self.phases["jail"] = self._tree.jail_ms
+        self.init_ms = max(0.0, (time.monotonic() - started) * 1000 - self._tree.jail_ms)
         self.phases["init"] = self.init_ms
         self._tree.drain_output()
         if kind == frames.READY:

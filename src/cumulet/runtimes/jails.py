@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT
+from cumulet.sandbox import mounts as trees
 from cumulet.sandbox.cgroup import Group
 from cumulet.sandbox.jail import Jail, Limits, Mount
 
@@ -61,22 +62,23 @@ def _system_links() -> tuple[tuple[str, str], ...]:
 
 
 def jail_of(
-    spec: FunctionSpec, runtime: Runtime, *, root: Path, code: Path, layers: Path | None, group: Group, number: int
+    spec: FunctionSpec, runtime: Runtime, *, root: Path, code: Path | None, layers: Path | None, group: Group, number: int
 ) -> Jail:
-    """The jail of the node's `number`-th environment. `code` and `layers` are unpacked archives."""
+    """The jail of the node's `number`-th environment. `code` and `layers` are unpacked archives; without code both places are left
+    bare, to be filled when it is known whose environment this becomes."""
     mounts = [*_system_mounts(), *(Mount("bind", folder, folder) for folder in runtime.folders)]
     mounts += [Mount("proc", "/proc"), *(Mount("device", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES)]
     mounts.append(_writable("/dev/shm", _SHM_BYTES))
     mounts.append(_writable("/tmp", spec.ephemeral_mb << 20))
     mounts += [Mount("bind", target, source) for source, target in runtime.bound]
-    mounts.append(Mount("bind", TASK_ROOT, str(code)))
+    mounts += [Mount("bind", TASK_ROOT, str(code))] if code is not None else [Mount("folder", TASK_ROOT), Mount("folder", LAYERS)]
     if layers is not None:
         mounts.append(Mount("bind", LAYERS, str(layers)))
     uid = _FIRST_UID + number % _UIDS
     return Jail(
         root=str(root),
         mounts=tuple(mounts),
-        limits=Limits(memory_bytes=spec.memory_mb << 20, pids=PROCESSES, cpu_share=max(spec.memory_mb / CORE_MB, 0.02)),
+        limits=limits_of(spec),
         cgroup=group,
         hostname="environment",
         uid=uid,
@@ -87,12 +89,16 @@ def jail_of(
     )
 
 
+def limits_of(spec: FunctionSpec) -> Limits:
+    return Limits(memory_bytes=spec.memory_mb << 20, pids=PROCESSES, cpu_share=max(spec.memory_mb / CORE_MB, 0.02))
+
+
 _RLIMIT_NPROC, _RLIMIT_NOFILE = 6, 7
 _STANDARD_LINKS = (("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/self/fd/2"))
 
 
 def _writable(target: str, size_bytes: int) -> Mount:
-    return Mount("tmpfs", target, is_read_only=False, size_bytes=size_bytes, inodes=max(1024, size_bytes >> 13), mode=0o1777)
+    return Mount("tmpfs", target, is_read_only=False, size_bytes=size_bytes, inodes=trees.inodes_of(size_bytes), mode=0o1777)
 
 
 def own_folders(executable: str, prefix: str) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,22 @@ from cumulet.runtimes import discovery
 from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output, RuntimeStatus
 from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
-from cumulet.runtimes.jails import Runtime, jail_of
+from cumulet.runtimes.jails import Runtime, jail_of, limits_of
 from cumulet.runtimes.packages import PackageCache
 from cumulet.runtimes.process import ProcessTree
 from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
-from cumulet.runtimes.shells import SHELL_PACKAGES, Shell, Shells, StartShell
+from cumulet.runtimes.shells import SHELL_PACKAGES, Key, Shell, Shells, StartShell
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, variables_of
 from cumulet.runtimes.zygotes import Zygote
 from cumulet.sandbox import cgroup
-from cumulet.sandbox.jail import Jail, to_json
+from cumulet.sandbox.jail import to_json
 
 _NODE_RUNTIME = Path(cumulet.__file__).parent / "guest" / "node"
 _NODE_RUNTIME_INSIDE = "/var/runtime/cumulet"
+_MOST_MEMORY_MB = 10_240
+_SHELL_TMP_MB = 512
+_MOST_PYTHON_SHELLS = 8
+_PYTHON_REFILL_DELAY_S = 0.01
 _READ_AT_START = ("NODE_", "LD_", "UV_", "OPENSSL_", "SSL_", "MALLOC_")
 """Variables that Node.js, or what it is made of, reads when it starts: too late for a shell."""
 
@@ -42,6 +48,7 @@ class NodeRuntimes:
         self._root = folder / "root"
         self._placeholders = folder / "placeholders"
         self._shells = Shells(most_shells)
+        self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S)
         self._packages = packages
         self._is_strict = is_strict
         self._zygotes: dict[str, Zygote] = {}
@@ -64,10 +71,10 @@ class NodeRuntimes:
         started = time.monotonic()
         plan = self._plan(spec)
         code = await self._packages.path_of(spec.code)
-        layers = await self._packages.layers_of(spec.layers)
+        layers = await self._packages.layers_of(spec.layers) if spec.layers else None
         if plan.note:
             output(f"{plan.note}\n".encode())
-        shell = self._shells.take(*self._shell_kind(spec, plan)) if plan.can_be_shell else None
+        shell = self._shells_for(plan).take(*self._shell_kind(spec, plan)) if self._can_be_shell(plan) else None
         environment: FramedEnvironment | RuntimeApiEnvironment
         if shell is not None:
             shell.tree.output = output
@@ -83,16 +90,24 @@ class NodeRuntimes:
         return environment
 
     def expect(self, spec: FunctionSpec) -> None:
-        """A function was made that may be called soon."""
+        """A function was made that may be called soon: have its code unpacked, and a shell ready."""
+        self._packages.expect(spec.code, spec.layers)
         with contextlib.suppress(RuntimeUnavailable):
             plan = self._plan(spec)
-            if plan.can_be_shell:
-                self._shells.expect(*self._shell_kind(spec, plan))
+            if self._can_be_shell(plan):
+                self._shells_for(plan).expect(*self._shell_kind(spec, plan))
 
     @property
     def shells_ready(self) -> int:
         """How many programs stand ready without code."""
-        return self._shells.ready
+        return self._shells.ready + self._python_shells.ready
+
+    def _shells_for(self, plan: "_Plan") -> Shells:
+        return self._python_shells if plan.is_forked else self._shells
+
+    def _can_be_shell(self, plan: "_Plan") -> bool:
+        # A forked shell's limits are set when it is known whose it is: without cgroups that is too late.
+        return plan.can_be_shell and (bool(self._group) or not plan.is_forked)
 
     async def _specialised(
         self,
@@ -105,48 +120,60 @@ class NodeRuntimes:
         phases: dict[str, float],
     ) -> FramedEnvironment:
         """A shell made this function's environment: code in its place, walls shut, and only then told whose it is."""
+        places = {TASK_ROOT: code.name, LAYERS: layers.name if layers is not None else ""}
+        environment = FramedEnvironment(launch.id, spec, shell.tree, phases)
         try:
-            await shell.specialise({TASK_ROOT: code.name, LAYERS: layers.name if layers is not None else ""})
+            if plan.is_forked:  # it waits at a gate until its jail is filled
+                shell.order(places, limits_of(spec), 0 if spec.ephemeral_mb == _SHELL_TMP_MB else spec.ephemeral_mb << 20)
+            else:
+                shell.order(places)
+                await shell.tree.specialised
+            await asyncio.get_running_loop().create_connection(lambda: environment, sock=shell.channel)
         except BaseException:
             shell.close()
             raise
-        environment = FramedEnvironment(launch.id, spec, shell.tree, phases)
-        await asyncio.get_running_loop().create_connection(lambda: environment, sock=shell.channel)
         self._keep(environment, shell.tree)
         environment.specialise(variables_of(spec, launch, python_version=plan.python_version))
         return environment
 
-    def _shell_kind(self, spec: FunctionSpec, plan: "_Plan") -> tuple[str, StartShell]:
-        """What tells kinds of shells apart, all that a jail may differ in but its place and its ids; and how one is started."""
+    def _shell_kind(self, spec: FunctionSpec, plan: "_Plan") -> tuple[Key, StartShell]:
+        """What tells kinds of shells apart, all that a jail may differ in but its place and its ids; and how one is started.
+
+        A forked one is for functions of every size. Others read theirs when they start.
+        """
+        argv = tuple(plan.argv(self._placeholders, None))
+        size = (0, 0) if plan.is_forked else (spec.memory_mb, spec.ephemeral_mb)
+        return (plan.forked_from.executable, plan.runtime, argv, size), partial(self._start_shell, spec, plan, list(argv))
+
+    async def _start_shell(self, spec: FunctionSpec, plan: "_Plan", argv: list[str]) -> Shell:
+        code, layers = self._placeholders / "task", self._placeholders / "opt"
         runtime = Runtime(plan.runtime.folders, (*plan.runtime.bound, (str(self._packages.folder), SHELL_PACKAGES)))
-
-        def jail_at(group: cgroup.Group, number: int) -> Jail:
-            places = self._placeholders
-            return jail_of(spec, runtime, root=self._root, code=places / "task", layers=places / "opt", group=group, number=number)
-
-        async def start() -> Shell:
-            zygote = await self._zygote(plan.forked_from)
-            self._started += 1
-            group = cgroup.below(self._group, f"shell-{self._started}")
-            request = {
-                "jail": to_json(jail_at(group, self._started)),
-                "environment": shell_variables(),
-                "argv": argv,
-                "serves_runtime_api": False,
-                "is_shell": True,
-            }
-            tree, channel = await zygote.fork(request, lambda _: None, group)
-            channel.setblocking(False)
-            shell = Shell(tree, channel)
-            try:
-                await tree.jailed
-            except BaseException:
-                shell.close()
-                raise
-            return shell
-
-        argv = plan.argv(self._placeholders, None)
-        return repr((argv, jail_at((), 0))), start
+        if plan.is_forked:
+            spec = replace(spec, memory_mb=_MOST_MEMORY_MB, ephemeral_mb=_SHELL_TMP_MB)
+        zygote = await self._zygote(plan.forked_from)
+        self._started += 1
+        group, number = cgroup.below(self._group, f"shell-{self._started}"), self._started
+        jail = (
+            jail_of(spec, runtime, root=self._root, code=None, layers=None, group=group, number=number)
+            if plan.is_forked
+            else jail_of(spec, runtime, root=self._root, code=code, layers=layers, group=group, number=number)
+        )
+        request = {
+            "jail": to_json(jail),
+            "environment": shell_variables(),
+            "argv": argv,
+            "serves_runtime_api": False,
+            "is_shell": True,
+        }
+        tree, channel = await zygote.fork(request, lambda _: None, group)
+        channel.setblocking(False)
+        shell = Shell(tree, channel)
+        try:
+            await tree.jailed
+        except BaseException:
+            shell.close()
+            raise
+        return shell
 
     async def _started_afresh(
         self,
@@ -185,6 +212,7 @@ class NodeRuntimes:
 
     async def close(self) -> None:
         await self._shells.close()
+        await self._python_shells.close()
         live = list(self._live)
         for environment in live:
             environment.kill()
@@ -217,7 +245,7 @@ class NodeRuntimes:
             sdk = discovery.python_sdk() if discovery.sdk_supports(found.version[1]) else ()
             version = f"{found.version[0]}.{found.version[1]}"
             note = self._note(runtime, found, found.version[1], "Python")
-            return _Plan(found, Runtime(found.folders, sdk), python_version=version, note=note)
+            return _Plan(found, Runtime(found.folders, sdk), python_version=version, note=note, can_be_shell=True)
         if runtime in discovery.NODE_RUNTIMES:
             found = self._choose(discovery.node_interpreters(), runtime, "Node.js")
             bound = [(str(_NODE_RUNTIME), _NODE_RUNTIME_INSIDE)]
@@ -293,3 +321,8 @@ class _Plan:
         self.serves_runtime_api = serves_runtime_api
         self.can_be_shell = can_be_shell
         self.note = note
+
+    @property
+    def is_forked(self) -> bool:
+        """The runtime is the zygote's own interpreter: no program is started."""
+        return self.python_version is not None

@@ -175,15 +175,23 @@ class PackageCache:
         """One folder with all layers merged, the later over the earlier; None for no layers."""
         return await self._path(hashes) if hashes else None
 
+    def expect(self, sha256: str, layers: tuple[str, ...]) -> None:
+        """Unpack ahead what may be asked for soon; what cannot be unpacked is told when it is asked for."""
+        for hashes in ((sha256,), layers):
+            if hashes and hashes not in self._ready and hashes not in self._unpacking:
+                self._begin(hashes).add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def _begin(self, hashes: tuple[str, ...]) -> "asyncio.Task[Path]":
+        task = asyncio.create_task(self._unpack(hashes))
+        self._unpacking[hashes] = task
+        task.add_done_callback(lambda _: self._unpacking.pop(hashes, None))
+        return task
+
     async def _path(self, hashes: tuple[str, ...]) -> Path:
         ready = self._ready.get(hashes)
         if ready is not None:
             return ready
-        if hashes not in self._unpacking:
-            task = asyncio.create_task(self._unpack(hashes))
-            self._unpacking[hashes] = task
-            task.add_done_callback(lambda _: self._unpacking.pop(hashes, None))
-        return await asyncio.shield(self._unpacking[hashes])
+        return await asyncio.shield(self._unpacking.get(hashes) or self._begin(hashes))
 
     async def _unpack(self, hashes: tuple[str, ...]) -> Path:
         path = self.folder / "-".join(name[:32] for name in hashes)

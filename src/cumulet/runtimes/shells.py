@@ -8,15 +8,14 @@ keeps none.
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import asdict, dataclass, field
 
 from cumulet.runtimes.process import JailFailed, ProcessTree
+from cumulet.sandbox.jail import Limits
 
 SHELL_PACKAGES = "/.packages"
 """Where all unpacked archives stand in a shell until it is somebody's; `guest.shell` takes it off before any code runs."""
-_REFILL_DELAY_S = 0.1
-"""Starting a shell takes a processor for a while: not while the call that took the last one is being answered."""
 
 
 @dataclass(slots=True)
@@ -33,13 +32,14 @@ class Shell:
         self.channel.close()
         self.tree.kill()
 
-    async def specialise(self, places: dict[str, str]) -> None:
-        """Mount {place: name of a folder of unpacked code, or ""} and shut the jail for good. Raises JailFailed."""
-        self.tree.tell({"fill": places})
-        await self.tree.specialised
+    def order(self, places: dict[str, str], limits: Limits | None = None, tmp_bytes: int = 0) -> None:
+        """Have {place: name of a folder of unpacked code, or ""} mounted, other limits set than the shell's own, and the jail shut
+        for good: `tree.specialised` tells when."""
+        self.tree.tell({"fill": places, "limits": asdict(limits) if limits else None, "tmp_bytes": tmp_bytes})
 
 
 StartShell = Callable[[], Awaitable[Shell]]
+Key = Hashable
 
 
 @dataclass(slots=True)
@@ -53,12 +53,16 @@ class _Kind:
 
 
 class Shells:
-    """At most `most` shells at once, of the kinds used last; none is kept longer than `keep_s` after its kind's last use."""
+    """At most `most` shells at once, of the kinds used last; none is kept longer than `keep_s` after its kind's last use.
 
-    def __init__(self, most: int, keep_s: float = 900.0) -> None:
+    Starting one takes a processor for a while: it waits for `delay_s`, not to hold up the call that took the last one.
+    """
+
+    def __init__(self, most: int, *, delay_s: float = 0.1, keep_s: float = 900.0) -> None:
         self._most = most
+        self._delay_s = delay_s
         self._keep_s = keep_s
-        self._kinds: dict[str, _Kind] = {}
+        self._kinds: dict[Key, _Kind] = {}
         self._filling: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -66,7 +70,7 @@ class Shells:
     def ready(self) -> int:
         return sum(len(kind.ready) for kind in self._kinds.values())
 
-    def take(self, key: str, start: StartShell) -> Shell | None:
+    def take(self, key: Key, start: StartShell) -> Shell | None:
         """A shell of that kind, the oldest first; None when none is ready. Either way one more is started soon."""
         kind = self._want(key, start)
         while kind.ready:
@@ -75,7 +79,7 @@ class Shells:
                 return shell
         return None
 
-    def expect(self, key: str, start: StartShell) -> None:
+    def expect(self, key: Key, start: StartShell) -> None:
         """A function of that kind was made: have a shell ready for its first call."""
         if not (key in self._kinds and self._kinds[key].wanted):
             self._want(key, start)
@@ -93,7 +97,7 @@ class Shells:
         if shells:
             await asyncio.wait([shell.tree.exited for shell in shells], timeout=10)
 
-    def _want(self, key: str, start: StartShell) -> _Kind:
+    def _want(self, key: Key, start: StartShell) -> _Kind:
         kind = self._kinds.pop(key, None) or _Kind(start)
         self._kinds[key] = kind  # the newest use is last
         kind.start = start
@@ -113,7 +117,7 @@ class Shells:
         """Start what is missing, one after the other."""
         try:
             while True:
-                await asyncio.sleep(_REFILL_DELAY_S)
+                await asyncio.sleep(self._delay_s)
                 kind = next((kind for kind in reversed(self._kinds.values()) if len(kind.ready) < kind.wanted), None)
                 if kind is None:
                     return

@@ -32,6 +32,40 @@ def join(group: Group, limits: Limits) -> None:
         _write(folder, "cgroup.procs", "0")
 
 
+class Settings:
+    """A group's limits, kept open to be changed from where their paths are out of sight."""
+
+    def __init__(self, group: Group) -> None:
+        self._files: Dict[str, int] = {}
+        for controller, folder in group:
+            for name in _CHANGED[controller]:
+                try:
+                    self._files[name] = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CLOEXEC)
+                except OSError:
+                    if name not in _OPTIONAL:
+                        raise
+        self._controllers = [controller for controller, _ in group]
+
+    def change(self, limits: Limits) -> None:
+        """Set what differs between functions, and close. Limits are lowered: what is in the group is far below them."""
+        for controller in self._controllers:
+            for name, value in _settings(controller, limits):
+                if name in self._files:
+                    os.write(self._files[name], value.encode())
+        self.close()
+
+    def close(self) -> None:
+        for file in self._files.values():
+            os.close(file)
+        self._files = {}
+
+
+_CHANGED = {
+    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+    "pids": (),
+    "cpu": ("cpu.shares",),
+    "unified": ("memory.max", "cpu.weight"),
+}
 _OPTIONAL = ("memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group")
 
 

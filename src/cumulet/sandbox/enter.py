@@ -16,16 +16,20 @@ def enter(jail: Jail) -> None:
     The caller is root, or the owner of a user namespace (`namespaces.become_owner_of_namespaces`).
     """
     proc_self = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
-    build(jail)
+    build(jail).close()
     confine(jail, proc_self)
 
 
-def build(jail: Jail) -> None:
-    """The first half: the caller stands inside the walls, but could still climb them. Raises JailError."""
+def build(jail: Jail) -> cgroup.Settings:
+    """The first half: the caller stands inside the walls, but could still climb them. Raises JailError.
+
+    Returns the group's limits, to be changed or closed before the second half.
+    """
     uid, gid = _ids(jail)
     step = "cgroup"
     try:
         cgroup.join(jail.cgroup, jail.limits)  # first: afterwards its path is out of sight
+        settings = cgroup.Settings(jail.cgroup)
         step = "namespaces"
         kernel.unshare(namespaces.NEWNS | namespaces.NEWIPC | namespaces.NEWUTS)
         kernel.sethostname(jail.hostname)
@@ -35,6 +39,7 @@ def build(jail: Jail) -> None:
         mounts.pivot(jail)
     except OSError as error:
         raise JailError(step, str(error))
+    return settings
 
 
 def confine(jail: Jail, proc_self: int) -> None:

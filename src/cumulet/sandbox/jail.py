@@ -11,8 +11,8 @@ from typing import Any, Dict, Tuple
 class Mount:
     """One entry of the jail's file tree, made in the order given; nothing is ever mounted with suid.
 
-    `kind` is "bind" (of `source`, file or folder, submounts not included), "device" (a bind of a device node), "tmpfs" or
-    "proc". `target` is absolute, inside the jail.
+    `kind` is "bind" (of `source`, file or folder, submounts not included), "device" (a bind of a device node), "tmpfs",
+    "proc", or "folder" (bare, to be mounted on later). `target` is absolute, inside the jail.
     """
 
     kind: str

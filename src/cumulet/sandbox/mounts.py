@@ -59,10 +59,23 @@ def pivot(jail: Jail) -> None:
     kernel.mount("", "/", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
-def fill(placeholder: str, source: str) -> None:
-    """Mount a folder, read-only, where a placeholder was mounted ahead: in a jail that is built but not yet confined."""
-    kernel.umount(placeholder, MNT_DETACH)
+def fill(placeholder: str, source: str, is_mounted: bool) -> None:
+    """Mount a folder, read-only, where a placeholder was left ahead, itself a mount or a bare folder: in a jail that is built but
+    not yet confined."""
+    if is_mounted:
+        kernel.umount(placeholder, MNT_DETACH)
     _bind(Mount("bind", placeholder, source), placeholder)
+
+
+def resize(target: str, size_bytes: int) -> None:
+    """Change how much a tmpfs may hold."""
+    options = "size=%d,nr_inodes=%d" % (size_bytes, inodes_of(size_bytes))
+    kernel.mount("", target, "tmpfs", MS_REMOUNT | MS_NOSUID | MS_NODEV, options)
+
+
+def inodes_of(size_bytes: int) -> int:
+    """How many files a tmpfs of that size may hold."""
+    return max(1024, size_bytes >> 13)
 
 
 def take_off(target: str) -> None:
@@ -75,6 +88,8 @@ def _make(mount: Mount, target: str, owner_uid: int, owner_gid: int) -> None:
         _bind(mount, target)
         return
     os.makedirs(target, exist_ok=True)
+    if mount.kind == "folder":
+        return
     exec_flag = 0 if mount.is_exec else MS_NOEXEC
     if mount.kind == "tmpfs":
         options = "size=%d,nr_inodes=%d,mode=%o,uid=%d,gid=%d" % (mount.size_bytes, mount.inodes, mount.mode, owner_uid, owner_gid)
