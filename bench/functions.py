@@ -7,6 +7,7 @@ runs; compare figures of one run only.
 """
 
 import argparse
+import asyncio
 import base64
 import io
 import json
@@ -80,16 +81,18 @@ async def measure_warm(api: Lambda, options, limit: dict[int, float]) -> None:
             emit(what=what, concurrency=concurrency, **told, of_limit=round(told["per_s"] / limit[concurrency], 3))
 
 
-async def measure_cold(api: Lambda, options) -> None:
+async def measure_cold(api: Lambda, options, pause_s: float) -> None:
+    """First-ever invocations. Without a pause the node has not made ready again what the last one took."""
     took_s = []
     for number in range(options.cold):
-        name = f"cold-{number}"
+        name = f"cold-{round(pause_s * 1000)}-{number}"
         await api.create(name)
+        await asyncio.sleep(pause_s)
         status, answer, seconds = await call_once(api.url, api.invoke(name))
         if status != 200 or b"hello" not in answer:
             raise SystemExit(f"cold start answered {status} {answer.decode()}")
         took_s.append(seconds)
-    emit(what="cold Invoke", starts=len(took_s), p50_ms=percentile(took_s, 50), p99_ms=percentile(took_s, 99))
+    emit(what="cold Invoke", pause_ms=round(pause_s * 1000), starts=len(took_s), p50_ms=percentile(took_s, 50), p99_ms=percentile(took_s, 99))
 
 
 async def measure_start(options) -> None:
@@ -116,7 +119,8 @@ async def main(options) -> None:
     limit = await measure_limit(options)
     with tempfile.TemporaryDirectory() as folder, _node(folder, options) as node:
         api = Lambda(node.url)
-        await measure_cold(api, options)
+        await measure_cold(api, options, 0.05)
+        await measure_cold(api, options, 0.0)
         await measure_warm(api, options, limit)
 
 

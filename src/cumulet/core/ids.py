@@ -20,7 +20,7 @@ def request_id() -> str:
 
 def upper_id(prefix: str, length: int) -> str:
     """`prefix` and random letters and digits, `length` characters in all: the form of AKIA…, ASIA…, AROA… ids."""
-    return prefix + "".join(secrets.choice(_UPPER32) for _ in range(length - len(prefix)))
+    return prefix + "".join([_UPPER32[byte & 31] for byte in os.urandom(length - len(prefix))])
 
 
 def lower_id(length: int) -> str:

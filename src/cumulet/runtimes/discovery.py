@@ -92,6 +92,7 @@ def python_sdk() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+@functools.cache
 def sdk_supports(minor: int) -> bool:
     """Whether the node's boto3 says that it runs on Python 3.`minor`."""
     required = metadata.metadata("boto3")["Requires-Python"] or ""

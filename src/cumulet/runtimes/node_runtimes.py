@@ -25,14 +25,13 @@ from cumulet.runtimes.shells import SHELL_PACKAGES, Key, Shell, Shells, StartShe
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, variables_of
 from cumulet.runtimes.zygotes import Zygote
 from cumulet.sandbox import cgroup
-from cumulet.sandbox.jail import to_json
 
 _NODE_RUNTIME = Path(cumulet.__file__).parent / "guest" / "node"
 _NODE_RUNTIME_INSIDE = "/var/runtime/cumulet"
 _MOST_MEMORY_MB = 10_240
 _SHELL_TMP_MB = 512
 _MOST_PYTHON_SHELLS = 8
-_PYTHON_REFILL_DELAY_S = 0.01
+_PYTHON_REFILL_DELAY_S = 0.005
 _READ_AT_START = ("NODE_", "LD_", "UV_", "OPENSSL_", "SSL_", "MALLOC_")
 """Variables that Node.js, or what it is made of, reads when it starts: too late for a shell."""
 
@@ -48,7 +47,7 @@ class NodeRuntimes:
         self._root = folder / "root"
         self._placeholders = folder / "placeholders"
         self._shells = Shells(most_shells)
-        self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S)
+        self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4)
         self._packages = packages
         self._is_strict = is_strict
         self._zygotes: dict[str, Zygote] = {}
@@ -159,7 +158,7 @@ class NodeRuntimes:
             else jail_of(spec, runtime, root=self._root, code=code, layers=layers, group=group, number=number)
         )
         request = {
-            "jail": to_json(jail),
+            "jail": jail,
             "environment": shell_variables(),
             "argv": argv,
             "serves_runtime_api": False,
@@ -190,7 +189,7 @@ class NodeRuntimes:
         group = cgroup.below(self._group, launch.id)
         jail = jail_of(spec, plan.runtime, root=self._root, code=code, layers=layers, group=group, number=self._started)
         request = {
-            "jail": to_json(jail),
+            "jail": jail,
             "environment": variables_of(spec, launch, python_version=plan.python_version),
             "argv": plan.argv(code, layers),
             "serves_runtime_api": plan.serves_runtime_api,

@@ -58,9 +58,10 @@ class Shells:
     Starting one takes a processor for a while: it waits for `delay_s`, not to hold up the call that took the last one.
     """
 
-    def __init__(self, most: int, *, delay_s: float = 0.1, keep_s: float = 900.0) -> None:
+    def __init__(self, most: int, *, delay_s: float = 0.1, at_once: int = 1, keep_s: float = 900.0) -> None:
         self._most = most
         self._delay_s = delay_s
+        self._at_once = at_once
         self._keep_s = keep_s
         self._kinds: dict[Key, _Kind] = {}
         self._filling: asyncio.Task[None] | None = None
@@ -114,7 +115,7 @@ class Shells:
             self._expiry = asyncio.get_running_loop().call_later(self._keep_s, self._expire)
 
     async def _fill(self) -> None:
-        """Start what is missing, one after the other."""
+        """Start what is missing, a few at a time: much of a start is waiting for the kernel."""
         try:
             while True:
                 await asyncio.sleep(self._delay_s)
@@ -122,10 +123,14 @@ class Shells:
                 if kind is None:
                     return
                 self._make_room(kind)
-                try:
-                    kind.ready.append(await kind.start())
-                except JailFailed:
-                    kind.wanted = 0  # the next use of this kind tries again
+                missing = min(kind.wanted - len(kind.ready), self._at_once)
+                for started in await asyncio.gather(*(kind.start() for _ in range(missing)), return_exceptions=True):
+                    if isinstance(started, Shell):
+                        kind.ready.append(started)
+                    elif isinstance(started, JailFailed):
+                        kind.wanted = 0  # the next use of this kind tries again
+                    else:
+                        raise started
         finally:
             self._filling = None
 

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 import cumulet
 from cumulet.runtimes.contract import Output
 from cumulet.runtimes.process import JailFailed, ProcessTree
@@ -55,7 +57,7 @@ class Zygote:
         answer: asyncio.Future[int] = loop.create_future()
         try:
             rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in theirs)
-            self._control.sendmsg([json.dumps(launch).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            self._control.sendmsg([orjson.dumps(launch)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
             self._waiting.append(answer)
             their_channel.close()
             os.close(their_output)

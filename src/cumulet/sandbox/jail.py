@@ -3,7 +3,7 @@
 The data crosses a socket as JSON, so every field is a string, a number, a boolean, None or a list of such.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Dict, Tuple
 
 
@@ -55,13 +55,8 @@ class Jail:
     symlinks: Tuple[Tuple[str, str], ...] = ()
 
 
-def to_json(jail: Jail) -> Dict[str, Any]:
-    """The jail as JSON-ready data."""
-    return asdict(jail)
-
-
 def from_json(data: Dict[str, Any]) -> Jail:
-    """The jail that `to_json` told."""
+    """The jail of a JSON object with its fields."""
     fields = dict(data)
     fields["mounts"] = tuple(Mount(**mount) for mount in data["mounts"])
     fields["limits"] = Limits(**data["limits"])
