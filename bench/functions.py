@@ -92,7 +92,13 @@ async def measure_cold(api: Lambda, options, pause_s: float) -> None:
         if status != 200 or b"hello" not in answer:
             raise SystemExit(f"cold start answered {status} {answer.decode()}")
         took_s.append(seconds)
-    emit(what="cold Invoke", pause_ms=round(pause_s * 1000), starts=len(took_s), p50_ms=percentile(took_s, 50), p99_ms=percentile(took_s, 99))
+    emit(
+        what="cold Invoke",
+        pause_ms=round(pause_s * 1000),
+        starts=len(took_s),
+        p50_ms=percentile(took_s, 50),
+        p99_ms=percentile(took_s, 99),
+    )
 
 
 async def measure_start(options) -> None:

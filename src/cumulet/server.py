@@ -223,7 +223,7 @@ async def _find_url_target(functions: FunctionsService, url_id: str) -> UrlTarge
         spec, _settings = await functions.resolve(url.account, url.region, url.name, url.qualifier)
     except Fault:
         return None
-    return UrlTarget(url.auth_type == "AWS_IAM", Cors.of(url.cors), spec, url.invoked_arn)
+    return UrlTarget(url.auth_type == "AWS_IAM", Cors.of(url.cors), spec, url.invoked_arn, url.invoke_mode == "RESPONSE_STREAM")
 
 
 def _plain(serve_request: Callable[[Any], Any]) -> Door:

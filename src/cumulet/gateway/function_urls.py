@@ -114,6 +114,17 @@ def response_of(payload: bytes) -> Response:
     return Response(_status(value["statusCode"]), headers, _response_body(value.get("body"), value.get("isBase64Encoded")))
 
 
+def streamed_response_of(prelude: bytes) -> Response:
+    """Status and headers, without a body, from the JSON object that a stream may begin with. Raises InvalidFunctionResponse."""
+    try:
+        value = orjson.loads(prelude)
+    except orjson.JSONDecodeError as error:
+        raise InvalidFunctionResponse("the stream's prelude is no JSON") from error
+    if not isinstance(value, dict):
+        raise InvalidFunctionResponse("the stream's prelude is no object")
+    return Response(_status(value.get("statusCode", 200)), _response_headers(value.get("headers"), value.get("cookies")))
+
+
 def error(status: int, message: str, member: str = "message") -> Response:
     """A refusal as function URLs word it."""
     return Response(status, [_JSON], orjson.dumps({member: message}))

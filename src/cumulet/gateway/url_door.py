@@ -1,6 +1,6 @@
 """The door of function URLs: finds the URL, checks who calls, turns HTTP into an event, invokes, and turns the result into HTTP."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from cumulet.core.clock import Clock
@@ -12,7 +12,12 @@ from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.function_urls import MAXIMUM_PAYLOAD_BYTES, Cors, InvalidFunctionResponse
 from cumulet.gateway.routing import find_function_url
 from cumulet.invoke.contract import Invocation, Invoker
+from cumulet.invoke.streaming import StreamedInvocation, invoke_streamed
 from cumulet.runtimes.contract import FunctionSpec
+from cumulet.runtimes.streams import HTTP_PRELUDE_TYPE
+
+_PRELUDE_END = bytes(8)
+_MAX_PRELUDE_BYTES = 64 << 10
 
 
 class UrlTarget(NamedTuple):
@@ -22,6 +27,7 @@ class UrlTarget(NamedTuple):
     cors: Cors | None
     spec: FunctionSpec
     invoked_arn: str
+    is_streaming: bool = False
 
 
 FindTarget = Callable[[str], Awaitable[UrlTarget | None]]
@@ -88,6 +94,8 @@ class FunctionUrls:
             exchange.request_id, event, target.invoked_arn, trace_id=exchange.request.header("x-amzn-trace-id") or None
         )
         try:
+            if target.is_streaming:
+                return await self._stream(exchange, await invoke_streamed(self._invoker, target.spec, invocation))
             result = await self._invoker.invoke(target.spec, invocation)
         except Fault as fault:
             status = fault.status if fault.status in (429, 503) else 502
@@ -100,3 +108,52 @@ class FunctionUrls:
             return function_urls.error(502, "Internal Server Error")
         response.headers.append(("x-amzn-RequestId", exchange.request_id))
         return response
+
+    async def _stream(self, exchange: Exchange, streamed: StreamedInvocation) -> Response:
+        """The function's stream as the body, from its first byte on. A function that answers as a whole is passed on as it is."""
+        if not streamed.is_streamed and (await streamed.result).function_error is not None:
+            return function_urls.error(502, "Internal Server Error")
+        parts = streamed.parts()
+        if streamed.content_type == HTTP_PRELUDE_TYPE:
+            prelude, rest = await _split_prelude(parts)
+            try:
+                response = function_urls.streamed_response_of(prelude)
+            except InvalidFunctionResponse:
+                await parts.aclose()
+                return function_urls.error(502, "Internal Server Error")
+            response.body = _whole(streamed, parts, rest)
+        else:
+            kind = streamed.content_type or "application/octet-stream"
+            response = Response(200, [("Content-Type", kind)], _whole(streamed, parts, b""))
+        response.headers.append(("x-amzn-RequestId", exchange.request_id))
+        return response
+
+
+class BrokenOff(Exception):
+    """The function failed after it had begun to answer: the client must see that the answer is not whole."""
+
+
+async def _split_prelude(parts: AsyncGenerator[bytes]) -> tuple[bytes, bytes]:
+    """(JSON prelude, what came with it after the eight zero bytes)."""
+    gathered = b""
+    async for part in parts:
+        gathered += part
+        prelude, zeros, rest = gathered.partition(_PRELUDE_END)
+        if zeros:
+            return prelude, rest
+        if len(gathered) > _MAX_PRELUDE_BYTES:
+            break
+    return gathered, b""
+
+
+async def _whole(streamed: StreamedInvocation, parts: AsyncGenerator[bytes], first: bytes) -> AsyncIterator[bytes]:
+    """The body. Raises BrokenOff instead of ending well when the function failed on the way."""
+    try:
+        if first:
+            yield first
+        async for part in parts:
+            yield part
+        if (await streamed.result).function_error is not None:
+            raise BrokenOff
+    finally:
+        await parts.aclose()

@@ -7,7 +7,7 @@ import json
 import struct
 from typing import Any, Dict, Tuple
 
-INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE = 1, 2, 3, 4, 5, 6
+INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE, PART = 1, 2, 3, 4, 5, 6, 7
 
 _START = struct.Struct(">BII")
 

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, Callable, Dict
 
-from cumulet.guest import context, errors, frames, handler, logs
+from cumulet.guest import context, errors, frames, handler, logs, streaming
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
 
@@ -79,7 +79,12 @@ def _answer(channel: frames.Channel, function: Callable[[Any, Any], Any], call: 
     else:
         os.environ.pop("_X_AMZN_TRACE_ID", None)
     try:
-        result = _encode(function(_decode(event), context.LambdaContext(call)))
+        returned = function(_decode(event), context.LambdaContext(call))
+        if streaming.is_stream(returned):
+            streaming.send(channel, request_id, returned)
+            result = b""
+        else:
+            result = _encode(streaming.awaited(returned))
     except SystemExit as error:
         _flush()
         os._exit(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from cumulet.runtimes.contract import FunctionSpec
+from cumulet.runtimes.streams import ResponseStream
 
 LogLines = list[tuple[int, str]]
 """(Unix milliseconds, message) pairs."""
@@ -15,7 +16,10 @@ LogSink = Callable[[str, str, str, str, LogLines], None]
 
 
 class Invocation(NamedTuple):
-    """One request to run a function. `invoked_arn` is the ARN as the caller qualified it; the contexts are JSON texts."""
+    """One request to run a function. `invoked_arn` is the ARN as the caller qualified it; the contexts are JSON texts.
+
+    What a function streams goes to `stream` while it runs; without one it is gathered into the result's payload.
+    """
 
     request_id: str
     payload: bytes
@@ -24,6 +28,7 @@ class Invocation(NamedTuple):
     cognito_identity: str | None = None
     trace_id: str | None = None
     is_log_tail_wanted: bool = False
+    stream: ResponseStream | None = None
 
 
 class InvocationResult(NamedTuple):

@@ -131,6 +131,7 @@ class LocalInvoker:
             client_context=invocation.client_context,
             cognito_identity=invocation.cognito_identity,
             trace_id=invocation.trace_id,
+            stream=invocation.stream,
         )
         started = self._clock.monotonic_s()
         status, last_line = "success", None

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from cumulet.runtimes.streams import ResponseStream
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
@@ -55,7 +57,10 @@ class FunctionSpec:
 
 
 class Call(NamedTuple):
-    """One event for one environment. `deadline_ms` is in Unix milliseconds; the contexts are JSON texts or None."""
+    """One event for one environment. `deadline_ms` is in Unix milliseconds; the contexts are JSON texts or None.
+
+    What the code streams goes to `stream` as it comes; without one it is gathered into the answer.
+    """
 
     request_id: str
     payload: bytes
@@ -64,6 +69,7 @@ class Call(NamedTuple):
     client_context: str | None = None
     cognito_identity: str | None = None
     trace_id: str | None = None
+    stream: ResponseStream | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Exit:
 
 class Answer(NamedTuple):
     """What the user's code said. `error_type` None: it returned; else it raised, and `payload` is Lambda's error document
-    (`{"errorMessage", "errorType", "requestId", "stackTrace"}`)."""
+    (`{"errorMessage", "errorType", "requestId", "stackTrace"}`). What went to the call's stream is not in `payload`."""
 
     payload: bytes
     error_type: str | None = None

@@ -4,7 +4,10 @@ import signal
 
 import orjson
 
-from cumulet.runtimes.contract import Exit
+from cumulet.runtimes.contract import Answer, Exit
+
+MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
+"""The most that a function may answer as a whole."""
 
 _SIGNAL_WORDS = {
     signal.SIGKILL: "killed",
@@ -43,3 +46,10 @@ def exit_document(request_id: str, exit: Exit) -> tuple[str, bytes]:
     else:
         words = f"Runtime exited with error: {exit_words(exit)}"
     return "Runtime.ExitError", error_document("Runtime.ExitError", words, request_id)
+
+
+def too_large(most_bytes: int) -> Answer:
+    """The answer to a call whose code answered with more than it may."""
+    message = f"Response payload size exceeded maximum allowed payload size ({most_bytes} bytes)."
+    kind = "Function.ResponseSizeTooLarge"
+    return Answer(error_document(kind, message, ""), kind)

@@ -8,11 +8,58 @@ import orjson
 
 from cumulet.runtimes import frames
 from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, Exit, FunctionSpec, InitError
-from cumulet.runtimes.faults import exit_document
+from cumulet.runtimes.faults import MAX_ANSWER_BYTES, exit_document, too_large
 from cumulet.runtimes.process import ProcessTree
+from cumulet.runtimes.streams import MAX_STREAM_BYTES
 
 _LAST_WORDS_S = 0.5
 """How long an environment whose runtime has ended may take to end itself."""
+
+
+class Parts:
+    """What one call streams: passed on as it comes, or gathered for a caller who wants it whole."""
+
+    def __init__(self, call: Call, transport: asyncio.Transport) -> None:
+        self.is_begun = False
+        self._call = call
+        self._transport = transport
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._is_paused = False
+
+    def take(self, frame: frames.Frame) -> bool:
+        """False for a part of another call's answer."""
+        _, head, body = frame
+        if head.get("request_id") != self._call.request_id:
+            return False
+        stream = self._call.stream
+        if stream is None:
+            self._gathered_bytes += len(body)
+            if self._gathered_bytes <= MAX_ANSWER_BYTES:
+                self._gathered.append(body)
+        else:
+            if not self.is_begun:
+                stream.on_drained = self._resume
+                stream.begin(str(head.get("content_type", "application/octet-stream")))
+            stream.feed(body)
+            if stream.is_full and not self._is_paused:
+                self._is_paused = True
+                self._transport.pause_reading()
+        self.is_begun = True
+        return True
+
+    def _resume(self) -> None:
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def answer(self) -> Answer:
+        """What the call comes to when its code ended well."""
+        stream = self._call.stream
+        is_too_large = self._gathered_bytes > MAX_ANSWER_BYTES if stream is None else stream.is_too_large
+        if is_too_large:
+            return too_large(MAX_ANSWER_BYTES if stream is None else MAX_STREAM_BYTES)
+        return Answer(b"".join(self._gathered))
 
 
 class FramedEnvironment(asyncio.Protocol):
@@ -29,6 +76,7 @@ class FramedEnvironment(asyncio.Protocol):
         self._answer: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._broken = ""
+        self._parts: Parts | None = None
 
     def specialise(self, variables: dict[str, str]) -> None:
         """Tell a shell's program whose it is now: it loads the handler."""
@@ -75,11 +123,15 @@ class FramedEnvironment(asyncio.Protocol):
             "trace_id": call.trace_id,
         }
         self._transport.write(frames.encode(frames.INVOKE, head, call.payload))
+        self._parts = Parts(call, self._transport)
         kind, answered, body = await self._answer
+        parts, self._parts = self._parts, None
         self._tree.drain_output()
         if answered.get("request_id") != call.request_id or kind not in (frames.RESULT, frames.ERROR):
             self._break("an answer to another request")
             raise await self._lost()
+        if kind == frames.RESULT and parts.is_begun:
+            return parts.answer()
         return Answer(body, str(answered.get("error_type", "Unknown")) if kind == frames.ERROR else None)
 
     def expire(self) -> None:
@@ -98,6 +150,10 @@ class FramedEnvironment(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._decoder.feed(data):
+                if frame[0] == frames.PART and self._parts is not None:
+                    if not self._parts.take(frame):
+                        return self._break("a part of another answer")
+                    continue
                 if self._answer.done():
                     return self._break("an answer that nobody waits for")
                 self._answer.set_result(frame)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE = 1, 2, 3, 4, 5, 6
+INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE, PART = 1, 2, 3, 4, 5, 6, 7
 
 _START = struct.Struct(">BII")
 _MAX_HEAD_BYTES = 64 << 10
@@ -39,7 +39,7 @@ class Decoder:
         found: list[Frame] = []
         while len(self._buffer) >= _START.size:
             kind, head_size, body_size = _START.unpack_from(self._buffer)
-            if head_size > _MAX_HEAD_BYTES or body_size > _MAX_BODY_BYTES or not INVOKE <= kind <= INIT_ERROR:
+            if head_size > _MAX_HEAD_BYTES or body_size > _MAX_BODY_BYTES or not INVOKE <= kind <= PART:
                 raise ProtocolError(f"a frame of kind {kind} with {head_size} + {body_size} bytes")
             end = _START.size + head_size + body_size
             if len(self._buffer) < end:

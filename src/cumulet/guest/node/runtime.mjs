@@ -4,10 +4,11 @@ import Module, { createRequire } from "node:module";
 import { existsSync, writeSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
+import { Writable } from "node:stream";
 import { format } from "node:util";
 import { pathToFileURL } from "node:url";
 
-const [INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE] = [1, 2, 3, 4, 5, 6];
+const [INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE, PART] = [1, 2, 3, 4, 5, 6, 7];
 const MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100;
 const socket = new net.Socket({ fd: 3, readable: true, writable: true });
 let requestId;
@@ -114,6 +115,103 @@ function parsed(text) {
   return text ? JSON.parse(text) : undefined;
 }
 
+const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
+const HTTP_PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response";
+const MAX_PART_BYTES = 1 << 20;
+
+// What a streaming handler writes to. Nothing is sent before its first write, so that the content type can still be set.
+class ResponseStream extends Writable {
+  #requestId;
+  #contentType = "application/octet-stream";
+  #prelude;
+  isBegun = false;
+
+  constructor(id, options) {
+    super({ highWaterMark: options?.highWaterMark ?? 64 * 1024 });
+    this.#requestId = id;
+  }
+
+  setContentType(type) {
+    if (this.isBegun) throw new RuntimeFault("Runtime.InvalidStreamingOperation", "Cannot set content-type, too late.");
+    this.#contentType = type;
+  }
+
+  _setPrelude(metadata) {
+    this.setContentType(HTTP_PRELUDE_TYPE);
+    this.#prelude = Buffer.concat([Buffer.from(JSON.stringify(metadata)), Buffer.alloc(8)]);
+  }
+
+  // Also called for an answer of no bytes at all.
+  _begin() {
+    if (this.isBegun) return undefined;
+    this.isBegun = true;
+    return this.#part(this.#prelude ?? Buffer.alloc(0));
+  }
+
+  #part(data) {
+    return send(PART, { request_id: this.#requestId, content_type: this.#contentType }, data);
+  }
+
+  write(chunk, ...rest) {
+    if (chunk !== null && typeof chunk !== "string" && !(chunk instanceof Uint8Array)) chunk = JSON.stringify(chunk);
+    return super.write(chunk, ...rest);
+  }
+
+  _write(chunk, encoding, done) {
+    const data = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+    let sent = this._begin();
+    for (let at = 0; at < data.length; at += MAX_PART_BYTES) sent = this.#part(data.subarray(at, at + MAX_PART_BYTES));
+    Promise.resolve(sent).then(() => done(), done);
+  }
+
+  _final(done) {
+    Promise.resolve(this._begin()).then(() => done(), done);
+  }
+}
+
+globalThis.awslambda = {
+  streamifyResponse(handler, options) {
+    handler[STREAMING] = "response";
+    handler[Symbol.for("aws.lambda.runtime.handler.streaming.highWaterMark")] = options?.highWaterMark;
+    return handler;
+  },
+  HttpResponseStream: class HttpResponseStream {
+    static from(underlyingStream, prelude) {
+      underlyingStream._setPrelude(prelude);
+      return underlyingStream;
+    }
+  },
+};
+
+// Resolves when the handler is done and all that it wrote is sent.
+async function runStreaming(handler, event, call) {
+  const stream = new ResponseStream(call.request_id, { highWaterMark: handler[Symbol.for("aws.lambda.runtime.handler.streaming.highWaterMark")] });
+  const failed = new Promise((_, reject) => stream.on("error", reject));
+  const finished = new Promise((resolve) => stream.on("finish", resolve));
+  const returned = handler(event, stream, contextOf(call));
+  if (typeof returned?.then !== "function") throw new RuntimeFault("Runtime.HandlerNotAsync", "Streaming does not support non-async handlers.");
+  await Promise.race([returned, failed]);
+  if (!stream.writableEnded) settleWhenIdle(() => stream.end()); // a stream that is never ended ends with the event loop's work
+  await Promise.race([finished, failed]);
+  pending = undefined;
+}
+
+function contextOf(call) {
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
+    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
+    memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
+    awsRequestId: call.request_id,
+    invokedFunctionArn: call.invoked_arn,
+    identity: parsed(call.cognito_identity),
+    clientContext: parsed(call.client_context),
+    getRemainingTimeInMillis: () => Math.max(0, call.deadline_ms - Date.now()),
+  };
+}
+
 // Resolves with what the handler answers, by promise, callback or the old context methods.
 function run(handler, event, call) {
   return new Promise((resolve, reject) => {
@@ -129,22 +227,11 @@ function run(handler, event, call) {
       context.callbackWaitsForEmptyEventLoop = false;
       callback(error, result);
     };
-    const context = {
-      callbackWaitsForEmptyEventLoop: true,
-      functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
-      functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
-      memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-      logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
-      logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
-      awsRequestId: call.request_id,
-      invokedFunctionArn: call.invoked_arn,
-      identity: parsed(call.cognito_identity),
-      clientContext: parsed(call.client_context),
-      getRemainingTimeInMillis: () => Math.max(0, call.deadline_ms - Date.now()),
+    const context = Object.assign(contextOf(call), {
       succeed: (result) => settleNow(null, result),
       fail: (error) => settleNow(error ?? "handled", undefined),
       done: (error, result) => settleNow(error, result),
-    };
+    });
     const returned = handler(event, context, callback);
     if (typeof returned?.then === "function") returned.then(resolve, reject);
     else if (handler.length < 3 && returned !== undefined) resolve(returned);
@@ -181,6 +268,12 @@ async function answer(handler, call, body) {
   let result;
   try {
     const event = JSON.parse(body.toString("utf8"));
+    if (handler[STREAMING] === "response") {
+      await runStreaming(handler, event, call);
+      socket.ref();
+      await send(RESULT, { request_id: call.request_id });
+      return;
+    }
     result = await Promise.race([run(handler, event, call), new Promise((resolve) => (answerNull = () => resolve(null)))]);
     socket.ref();
     let encoded;

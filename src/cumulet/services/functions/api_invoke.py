@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from cumulet.core.context import Context
 from cumulet.core.errors import NotImplementedFault
 from cumulet.core.operations import operation
 from cumulet.invoke.contract import AsyncInvoker, Invocation, Invoker
+from cumulet.invoke.streaming import StreamedInvocation, invoke_streamed
 from cumulet.services.functions.errors import InvalidParameterValue, InvalidRequestContent, RequestTooLarge
 from cumulet.services.functions.model import Limits
 from cumulet.services.functions.names import FunctionRef, function_ref, place_of
@@ -58,6 +60,28 @@ class InvokeOperations:
             answer["LogResult"] = base64.b64encode(result.log_tail).decode()
         return answer
 
+    @operation("InvokeWithResponseStream")
+    async def invoke_with_response_stream(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
+        ref = function_ref(ctx, req["FunctionName"], req.get("Qualifier"))
+        if req.get("TenantId"):
+            raise NotImplementedFault("TenantId is not supported by this node")
+        payload = req.get("Payload") or b"{}"
+        _judge_payload(payload, self._limits.sync_payload_bytes, "InvokeWithResponseStream")
+        client_context = _client_context(req.get("ClientContext"))
+        spec, _ = await self._resolution.resolve(ctx.account, ctx.region, ref.name, ref.qualifier)
+        if req.get("InvocationType") == "DryRun":
+            return {"StatusCode": 204, "ExecutedVersion": spec.version, "EventStream": _no_events()}
+        is_log_tail_wanted = req.get("LogType") == "Tail"
+        invocation = Invocation(
+            request_id=ctx.request_id,
+            payload=payload,
+            invoked_arn=place_of(ctx).function_arn(ref.name, ref.qualifier),
+            client_context=client_context,
+            is_log_tail_wanted=is_log_tail_wanted,
+        )
+        streamed = await invoke_streamed(self._invoker, spec, invocation)
+        return {"StatusCode": 200, "ExecutedVersion": spec.version, "EventStream": _events(streamed, is_log_tail_wanted)}
+
     @operation("InvokeAsync")
     async def invoke_async(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         ref = function_ref(ctx, req["FunctionName"])
@@ -71,6 +95,32 @@ class InvokeOperations:
         await self._async_invoker.accept(
             account=ctx.account, region=ctx.region, name=ref.name, qualifier=ref.qualifier, invocation=invocation
         )
+
+
+async def _events(streamed: StreamedInvocation, is_log_tail_wanted: bool) -> AsyncIterator[dict[str, Any]]:
+    """The function's answer in chunks, then how it ended."""
+    async for part in streamed.parts():
+        yield {"PayloadChunk": {"Payload": part}}
+    result = await streamed.result
+    complete: dict[str, Any] = {}
+    if result.function_error is not None:
+        complete = {"ErrorCode": _error_type(result.payload), "ErrorDetails": result.payload.decode("utf-8", "replace")}
+    if is_log_tail_wanted:
+        complete["LogResult"] = base64.b64encode(result.log_tail).decode()
+    yield {"InvokeComplete": complete}
+
+
+async def _no_events() -> AsyncIterator[dict[str, Any]]:
+    nothing: tuple[dict[str, Any], ...] = ()
+    for event in nothing:
+        yield event
+
+
+def _error_type(document: bytes) -> str:
+    try:
+        return str(orjson.loads(document)["errorType"])
+    except (ValueError, KeyError, TypeError):
+        return "Unhandled"  # a custom runtime may answer with what is no document
 
 
 def _judge_payload(payload: bytes, most: int, operation: str) -> None:

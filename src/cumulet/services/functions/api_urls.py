@@ -7,7 +7,6 @@ from typing import Any
 from cumulet.core import ids
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
-from cumulet.core.errors import NotImplementedFault
 from cumulet.core.operations import operation
 from cumulet.services.functions.errors import NO_SUCH_RESOURCE, InvalidParameterValue, ResourceConflict, ResourceNotFound
 from cumulet.services.functions.model_settings import UrlConfig
@@ -35,7 +34,7 @@ class UrlOperations:
             auth_type=req["AuthType"],
             created_ms=now_ms,
             modified_ms=now_ms,
-            invoke_mode=_invoke_mode(req) or "BUFFERED",
+            invoke_mode=req.get("InvokeMode") or "BUFFERED",
             cors=req.get("Cors") or None,
         )
 
@@ -67,7 +66,7 @@ class UrlOperations:
     @operation("UpdateFunctionUrlConfig")
     async def update_function_url_config(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         place, ref = place_of(ctx), _target(ctx, req)
-        now_ms, invoke_mode = self._clock.now_ms(), _invoke_mode(req)
+        now_ms, invoke_mode = self._clock.now_ms(), req.get("InvokeMode")
 
         def update(edit: Edit) -> UrlConfig:
             before = _present(edit, ref)
@@ -117,12 +116,6 @@ def _target(ctx: Context, req: dict[str, Any]) -> FunctionRef:
     if ref.qualifier is not None and is_version(ref.qualifier):
         raise InvalidParameterValue("A function URL belongs to the function or to an alias, not to a version.")
     return ref
-
-
-def _invoke_mode(req: dict[str, Any]) -> str | None:
-    if req.get("InvokeMode") == "RESPONSE_STREAM":
-        raise NotImplementedFault("InvokeMode RESPONSE_STREAM is not supported by this node")
-    return req.get("InvokeMode")
 
 
 def _present(view: View, ref: FunctionRef) -> UrlConfig:
