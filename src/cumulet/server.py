@@ -112,9 +112,9 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             asynchronous,
             url_of=lambda url_id, region: function_url(url_id, region, endpoint, is_host_style=is_host_style),
             set_reserved=local.concurrency.set_reserved,
-            retire=local.pool.retire,
+            retire=local.retire,
             warm=local,
-            expect=runtimes.expect,
+            expect=local.expect,
             limits=Limits(account_concurrency=settings.account_concurrency),
         )
 

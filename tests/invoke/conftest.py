@@ -81,6 +81,12 @@ class PlainRuntimes:
         self.environments.append(environment)
         return environment
 
+    def expect(self, spec, launch, output):
+        pass
+
+    def retire(self, function_id):
+        pass
+
     @property
     def live(self):
         return [environment for environment in self.environments if not environment.exited.done()]

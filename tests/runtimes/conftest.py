@@ -42,15 +42,13 @@ class Bench:
             region="us-east-1",
             name="f",
             function_id="id",
-            version="$LATEST",
-            config_id=secrets.token_hex(4),
             runtime=runtime,
             handler=handler,
             code=code,
             layers=layers,
             role="arn:aws:iam::000000000000:role/r",
             log_group="/aws/lambda/f",
-            **{"memory_mb": 256, "timeout_s": 10} | more,
+            **{"version": "$LATEST", "config_id": secrets.token_hex(4), "memory_mb": 256, "timeout_s": 10} | more,
         )
         launch = Launch(
             id=secrets.token_hex(16),

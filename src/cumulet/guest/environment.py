@@ -4,6 +4,7 @@ As process 1 of its pid namespace it reaps whatever is orphaned; when the runtim
 kills all the rest.
 """
 
+import functools
 import gc
 import json
 import os
@@ -13,7 +14,7 @@ import sys
 import time
 from typing import Any, Dict
 
-from cumulet.guest import shell
+from cumulet.guest import shell, snapshot
 from cumulet.sandbox import enter, jail
 
 
@@ -58,7 +59,8 @@ def _start_shell(launch: Dict[str, Any], channel_fd: int, output_fd: int, status
         status.close()
         _become_runtime(launch, channel_fd, output_fd, gate)
 
-    return shell.become(launch, status, start)
+    before_drop = functools.partial(snapshot.start_maker, status) if launch.get("is_template") else None
+    return shell.become(launch, status, start, before_drop)
 
 
 def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gate: int = -1) -> None:
@@ -84,7 +86,7 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gat
         gc.enable()
         from cumulet.guest import python_runtime
 
-        python_runtime.serve(socket.socket(fileno=3), gate)
+        python_runtime.serve(socket.socket(fileno=3), gate, is_template=bool(launch.get("is_template")))
     except BaseException:
         import traceback
 

@@ -4,21 +4,21 @@ import gc
 import importlib.util
 import json
 import os
-import random
 import socket
 import sys
 import time
 from typing import Any, Callable, Dict
 
-from cumulet.guest import context, errors, frames, handler, logs, streaming
+from cumulet.guest import context, errors, frames, handler, logs, snapshot, streaming
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
 
 
-def serve(sock: socket.socket, gate: int = -1) -> None:
+def serve(sock: socket.socket, gate: int = -1, *, is_template: bool = False) -> None:
     """Serve events from `sock` until the node closes it. Never returns.
 
-    In a shell that is nobody's yet, `gate` is where to wait until the function's code is in its place.
+    In a shell that is nobody's yet, `gate` is where to wait until the function's code is in its place. A template serves no events:
+    once initialised it forks environments that do.
     """
     channel = frames.Channel(sock)
     _open_streams()
@@ -28,8 +28,23 @@ def serve(sock: socket.socket, gate: int = -1) -> None:
     started = time.monotonic()
     _freshen()
     logs.set_up()
+    function = _or_init_error(channel, lambda: handler.load(os.environ["_HANDLER"]))
+    if is_template:
+        warnings = _or_init_error(channel, lambda: snapshot.take(sock))
+        _flush()
+        gc.collect()
+        gc.freeze()  # a fork's collector must not copy what all forks share
+        channel.send(frames.READY, {"warnings": warnings}, b"")
+        snapshot.serve_forks(sock, lambda own, status: _serve_restored(own, status, function))
+    _flush()
+    channel.send(frames.READY, {"init_ms": (time.monotonic() - started) * 1000}, b"")
+    _serve_events(channel, function)
+
+
+def _or_init_error(channel: frames.Channel, step: Callable[[], Any]) -> Any:
+    """What a step of the init phase returns. When it fails that is told, and this process ends."""
     try:
-        function = handler.load(os.environ["_HANDLER"])
+        return step()
     except SystemExit as error:
         _flush()
         os._exit(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
@@ -39,8 +54,26 @@ def serve(sock: socket.socket, gate: int = -1) -> None:
         _flush()
         channel.send(frames.INIT_ERROR, {"error_type": document["errorType"]}, errors.encode(document))
         os._exit(1)
+
+
+def _serve_restored(sock: socket.socket, status: socket.socket, function: Callable[[Any, Any], Any]) -> None:
+    """A fork of a template: stand ready, and once it is told whose environment it is, run the hooks and serve. Never returns."""
+    channel = frames.Channel(sock)
+    status.send(b'{"restored": true}')  # the kernel adds who says so
+    if not status.recv(16):
+        os._exit(0)
+    status.close()
+    _take_variables(channel)
+    snapshot.freshen()
+    if hasattr(time, "tzset"):
+        time.tzset()
+    _or_init_error(channel, snapshot.run_after_restore)
     _flush()
-    channel.send(frames.READY, {"init_ms": (time.monotonic() - started) * 1000}, b"")
+    channel.send(frames.READY, {}, b"")
+    _serve_events(channel, function)
+
+
+def _serve_events(channel: frames.Channel, function: Callable[[Any, Any], Any]) -> None:
     while True:
         try:
             _kind, call, event = channel.receive()
@@ -51,16 +84,20 @@ def serve(sock: socket.socket, gate: int = -1) -> None:
 
 def _become_somebodys(channel: frames.Channel, gate: int) -> None:
     """Wait to be told whose environment this is, and for the jail to be filled."""
+    _take_variables(channel)
+    if not os.read(gate, 1):
+        os._exit(0)  # the jail could not be filled, and who says so is on its way
+    os.close(gate)
+    os.chdir("/var/task")  # what was here before lies below the code now
+
+
+def _take_variables(channel: frames.Channel) -> None:
     try:
         _kind, _head, variables = channel.receive()
     except EOFError:
         os._exit(0)
     os.environ.clear()
     os.environ.update(json.loads(variables))
-    if not os.read(gate, 1):
-        os._exit(0)  # the jail could not be filled, and who says so is on its way
-    os.close(gate)
-    os.chdir("/var/task")  # what was here before lies below the code now
 
 
 def _rehearse() -> None:
@@ -121,9 +158,7 @@ def _freshen() -> None:
     sys.path[:0] = [path for path in os.environ["PYTHONPATH"].split(":") if path]
     sys.path_importer_cache.clear()
     sys.argv = ["/var/runtime/bootstrap"]
-    random.seed()
-    if "ssl" in sys.modules:
-        sys.modules["ssl"].RAND_add(os.urandom(32), 32.0)
+    snapshot.freshen()
     if hasattr(time, "tzset"):
         time.tzset()
 

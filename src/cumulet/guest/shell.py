@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 from cumulet.sandbox import cgroup, enter, jail, mounts
 
@@ -17,18 +17,20 @@ PACKAGES = "/.packages"
 """Where the node's unpacked archives stand in a shell that is nobody's yet."""
 
 
-def become(launch: Dict[str, Any], status: socket.socket, start: Callable[[int], None]) -> int:
+def become(
+    launch: Dict[str, Any], status: socket.socket, start: Callable[[int], None], before_drop: Optional[Callable[[], None]] = None
+) -> int:
     """Build the jail, start the program by `start(gate)` in a child, wait for the order, and fill and close the jail.
 
     `gate` is the end of a pipe that gives a byte once the jail is filled. Returns the program's pid. Raises JailError, and EOFError
-    when the node no longer wants the shell.
+    when the node no longer wants the shell. `before_drop` is `enter.confine`'s.
     """
     walls = jail.from_json(launch["jail"])
     settings = enter.build(walls)
     gate, opener = os.pipe()
     pid = os.fork()
     if pid == 0:
-        enter.confine(walls, _proc_self())
+        enter.confine(walls, _proc_self(), before_drop)
         start(gate)
     status.send(json.dumps({"jailed": 0.0}).encode())
     message = status.recv(1 << 14)

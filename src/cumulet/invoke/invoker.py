@@ -67,6 +67,17 @@ class LocalInvoker:
             if not self._running:
                 self._none_runs.set()
 
+    def expect(self, spec: FunctionSpec) -> None:
+        """A function was made, or changed, and may be called soon."""
+        launch = self._launch(spec, is_provisioned=False)
+        self._runtimes.expect(spec, launch, self._open_output(spec, launch).feed)
+
+    def retire(self, function_id: str, keep: tuple[str, str, str] | None = None) -> None:
+        """A function changed or is gone; see the pool's."""
+        self.pool.retire(function_id, keep)
+        if keep is None:
+            self._runtimes.retire(function_id)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Scale to zero until told to stop."""
         while not stop.is_set():

@@ -68,7 +68,11 @@ def report_line(spec: FunctionSpec, report: Report, now_ms: int) -> str | None:
         f"Max Memory Used: {report.max_memory_mb} MB",
     ]
     if report.init_ms is not None:
-        parts.append(f"Init Duration: {report.init_ms:.2f} ms")
+        if "restore" in report.phases:
+            restored = f"{report.init_ms:.2f} ms\tBilled Restore Duration: {math.ceil(report.init_ms)} ms"
+            parts.append(f"Restore Duration: {restored}")
+        else:
+            parts.append(f"Init Duration: {report.init_ms:.2f} ms")
     if report.status != "success":
         parts.append(f"Status: {report.status}")
         if report.error_type:

@@ -44,6 +44,7 @@ class FunctionSpec:
     tracing: str = "PassThrough"
     reserved_concurrency: int | None = None
     provisioned_concurrency: int = 0
+    is_snap_started: bool = False
 
     @property
     def function_arn(self) -> str:
@@ -178,6 +179,14 @@ class Runtimes(Protocol):
 
     async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
         """A new environment, initialised. Raises InitError; NotImplementedFault for a runtime that no installed program runs."""
+        ...
+
+    def expect(self, spec: FunctionSpec, launch: Launch, output: Output) -> None:
+        """The function may be called soon: make ready what can be. What runs ahead of time runs as `launch`."""
+        ...
+
+    def retire(self, function_id: str) -> None:
+        """The function is gone: nothing of it is kept ready."""
         ...
 
     def statuses(self) -> list[RuntimeStatus]: ...

@@ -32,7 +32,7 @@ _SYSTEM_FILES = (
     "/etc/alternatives",
 )
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-_SHM_BYTES = 64 << 20
+SHM_BYTES = 64 << 20
 _FIRST_UID = 200_000
 _UIDS = 60_000
 CORE_MB = 1769
@@ -68,7 +68,7 @@ def jail_of(
     bare, to be filled when it is known whose environment this becomes."""
     mounts = [*_system_mounts(), *(Mount("bind", folder, folder) for folder in runtime.folders)]
     mounts += [Mount("proc", "/proc"), *(Mount("device", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES)]
-    mounts.append(_writable("/dev/shm", _SHM_BYTES))
+    mounts.append(_writable("/dev/shm", SHM_BYTES))
     mounts.append(_writable("/tmp", spec.ephemeral_mb << 20))
     mounts += [Mount("bind", target, source) for source, target in runtime.bound]
     mounts += [Mount("bind", TASK_ROOT, str(code))] if code is not None else [Mount("folder", TASK_ROOT), Mount("folder", LAYERS)]

@@ -19,9 +19,10 @@ from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
 from cumulet.runtimes.jails import Runtime, jail_of, limits_of
 from cumulet.runtimes.packages import PackageCache
-from cumulet.runtimes.process import ProcessTree
+from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
 from cumulet.runtimes.shells import SHELL_PACKAGES, Key, Shell, Shells, StartShell
+from cumulet.runtimes.snapshots import Snapshots, Template, initialised
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, variables_of
 from cumulet.runtimes.zygotes import Zygote
 from cumulet.sandbox import cgroup
@@ -29,6 +30,8 @@ from cumulet.sandbox import cgroup
 _NODE_RUNTIME = Path(cumulet.__file__).parent / "guest" / "node"
 _NODE_RUNTIME_INSIDE = "/var/runtime/cumulet"
 _MOST_MEMORY_MB = 10_240
+_RESTORE_LIMIT_S = 10.0
+"""For the hooks that run after a restore, as on Lambda."""
 _SHELL_TMP_MB = 512
 _MOST_PYTHON_SHELLS = 8
 _PYTHON_REFILL_DELAY_S = 0.005
@@ -48,6 +51,7 @@ class NodeRuntimes:
         self._placeholders = folder / "placeholders"
         self._shells = Shells(most_shells)
         self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4)
+        self._snapshots = Snapshots(lambda name: cgroup.below(self._group, name))
         self._packages = packages
         self._is_strict = is_strict
         self._zygotes: dict[str, Zygote] = {}
@@ -73,8 +77,11 @@ class NodeRuntimes:
         layers = await self._packages.layers_of(spec.layers) if spec.layers else None
         if plan.note:
             output(f"{plan.note}\n".encode())
-        shell = self._shells_for(plan).take(*self._shell_kind(spec, plan)) if self._can_be_shell(plan) else None
         environment: FramedEnvironment | RuntimeApiEnvironment
+        if spec.is_snap_started and plan.is_forked and self._group:
+            with contextlib.suppress(JailFailed):  # why is told by the ordinary start that follows
+                return await self._restored(plan, launch, spec, output, started)
+        shell = self._shells_for(plan).take(*self._shell_kind(spec, plan)) if self._can_be_shell(plan) else None
         if shell is not None:
             shell.tree.output = output
             phases = {"prepare": (time.monotonic() - started) * 1000}
@@ -88,13 +95,67 @@ class NodeRuntimes:
             raise
         return environment
 
-    def expect(self, spec: FunctionSpec) -> None:
-        """A function was made that may be called soon: have its code unpacked, and a shell ready."""
+    def expect(self, spec: FunctionSpec, launch: Launch, output: Output) -> None:
+        """A function was made that may be called soon: have its code unpacked, and a shell or a snapshot ready. A snapshot's init
+        runs as `launch` and writes to `output`."""
         self._packages.expect(spec.code, spec.layers)
         with contextlib.suppress(RuntimeUnavailable):
             plan = self._plan(spec)
-            if self._can_be_shell(plan):
+            if spec.is_snap_started and plan.is_forked and self._group:
+                self._snapshots.expect(spec, partial(self._make_template, spec, plan, launch, output))
+            elif self._can_be_shell(plan):
                 self._shells_for(plan).expect(*self._shell_kind(spec, plan))
+
+    def retire(self, function_id: str) -> None:
+        """The function is gone."""
+        self._snapshots.retire(function_id)
+
+    async def _restored(
+        self, plan: "_Plan", launch: Launch, spec: FunctionSpec, output: Output, started: float
+    ) -> FramedEnvironment:
+        """An environment forked from the version's snapshot. Raises JailFailed when there can be none, and InitError."""
+        shell = await self._snapshots.take(spec, partial(self._make_template, spec, plan, launch, output))
+        shell.tree.output = output
+        phases = {"prepare": (time.monotonic() - started) * 1000}
+        environment = FramedEnvironment(launch.id, spec, shell.tree, phases)
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: environment, sock=shell.channel)
+        except BaseException:
+            shell.close()
+            raise
+        self._keep(environment, shell.tree)
+        launch = replace(launch, initialization_type="snap-start")
+        environment.specialise(variables_of(spec, launch, python_version=plan.python_version))
+        try:
+            await environment.initialise(_RESTORE_LIMIT_S)
+        except BaseException:
+            environment.kill()
+            raise
+        del phases["jail"]
+        phases["restore"] = phases.pop("init")
+        return environment
+
+    async def _make_template(self, spec: FunctionSpec, plan: "_Plan", launch: Launch, output: Output) -> Template:
+        """Run the version's init in a jail of its own, to be forked. Raises JailFailed."""
+        code = await self._packages.path_of(spec.code)
+        layers = await self._packages.layers_of(spec.layers)
+        shell = await self._start_shell(spec, plan, [], is_template=True)
+        shell.tree.output = output
+        try:
+            places = {TASK_ROOT: code.name, LAYERS: layers.name if layers is not None else ""}
+            shell.order(places, limits_of(spec), spec.ephemeral_mb << 20)
+            variables = variables_of(spec, replace(launch, initialization_type="snap-start"), python_version=plan.python_version)
+            async with asyncio.timeout(launch.init_timeout_s):
+                template = await initialised(shell, spec, variables)
+        except TimeoutError:
+            shell.close()
+            raise JailFailed("the init phase of the snapshot took too long") from None
+        except BaseException:
+            shell.close()
+            raise
+        for warning in template.warnings:
+            output(f"SNAPSTART_NOTE {warning}\n".encode())
+        return template
 
     @property
     def shells_ready(self) -> int:
@@ -144,7 +205,7 @@ class NodeRuntimes:
         size = (0, 0) if plan.is_forked else (spec.memory_mb, spec.ephemeral_mb)
         return (plan.forked_from.executable, plan.runtime, argv, size), partial(self._start_shell, spec, plan, list(argv))
 
-    async def _start_shell(self, spec: FunctionSpec, plan: "_Plan", argv: list[str]) -> Shell:
+    async def _start_shell(self, spec: FunctionSpec, plan: "_Plan", argv: list[str], *, is_template: bool = False) -> Shell:
         code, layers = self._placeholders / "task", self._placeholders / "opt"
         runtime = Runtime(plan.runtime.folders, (*plan.runtime.bound, (str(self._packages.folder), SHELL_PACKAGES)))
         if plan.is_forked:
@@ -163,6 +224,7 @@ class NodeRuntimes:
             "argv": argv,
             "serves_runtime_api": False,
             "is_shell": True,
+            "is_template": is_template,
         }
         tree, channel = await zygote.fork(request, lambda _: None, group)
         channel.setblocking(False)
@@ -210,6 +272,7 @@ class NodeRuntimes:
         return discovery.survey_runtimes(is_strict=self._is_strict)
 
     async def close(self) -> None:
+        await self._snapshots.close()
         await self._shells.close()
         await self._python_shells.close()
         live = list(self._live)

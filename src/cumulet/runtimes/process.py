@@ -15,6 +15,7 @@ from cumulet.sandbox import cgroup
 
 _OUTPUT_CHUNK = 1 << 16
 _PEAK_FRESH_S = 0.005
+_LAST_WORDS_S = 0.3
 
 
 class JailFailed(Exception):
@@ -27,19 +28,31 @@ class ProcessTree:
     The node holds a pidfd, so that neither killing nor waiting can meet a process that took over the number.
     """
 
-    def __init__(self, pidfd: int, status: socket.socket, output_fd: int, output: Output, group: cgroup.Group) -> None:
+    def __init__(
+        self,
+        pidfd: int,
+        status: socket.socket,
+        output_fd: int,
+        output: Output,
+        group: cgroup.Group,
+        *,
+        has_own_namespace: bool = True,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pidfd = pidfd
         self._status = status
         self._output_fd = output_fd
         self.output = output
         self._group = group
+        self._has_own_namespace = has_own_namespace
+        self._is_gone = False
         self._last_words = Exit(signal=int(signal.SIGKILL))
         self._peak_bytes = 0
         self._peak_fd = -1
         self._ran_unread_s = 0.0
         self.jail_ms = 0.0
         self.listener: asyncio.Future[socket.socket] = self._loop.create_future()
+        self.maker: asyncio.Future[socket.socket] = self._loop.create_future()
         self.jailed: asyncio.Future[None] = self._loop.create_future()
         self.specialised: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[Exit] = self._loop.create_future()
@@ -51,7 +64,7 @@ class ProcessTree:
         self._loop.add_reader(output_fd, self._on_output)
 
     def kill(self) -> None:
-        """SIGKILL to process 1 of its namespace, and by the kernel to all the others."""
+        """SIGKILL to process 1 of its namespace, and by the kernel to the others; else to the first, then to its whole group."""
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):  # it is ending by itself; `exited` will tell
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -129,8 +142,12 @@ class ProcessTree:
         elif "listening" in message:
             listener = socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder))
             self.listener.set_result(listener)
+        elif "maker" in message:
+            self.maker.set_result(socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder)))
         elif "code" in message or "signal" in message:
             self._last_words = Exit(code=message.get("code"), signal=message.get("signal"))
+            if self._is_gone:
+                self._loop.call_soon(self._put_away)
 
     def _fail_jail(self, reason: str) -> None:
         for waiting in (self.jailed, self.specialised):
@@ -140,6 +157,16 @@ class ProcessTree:
 
     def _on_gone(self) -> None:
         self._loop.remove_reader(self._pidfd)
+        if self._has_own_namespace:
+            self._put_away()
+        else:
+            self._loop.call_later(_LAST_WORDS_S, self._put_away)  # who waits for it tells how it ended, in a moment
+            self._is_gone = True
+            self._on_status()
+
+    def _put_away(self) -> None:
+        if self._pidfd < 0:
+            return
         self._on_status()
         self.drain_output()
         self._read_peak()
@@ -152,13 +179,20 @@ class ProcessTree:
         self._status.close()
         os.close(self._output_fd)
         self._output_fd = -1  # its number may soon be another's
-        if self.listener.done() and not self.listener.cancelled():
-            self.listener.result().close()
-        self.listener.cancel()
+        for handed_over in (self.listener, self.maker):
+            if handed_over.done() and not handed_over.cancelled():
+                handed_over.result().close()
+            handed_over.cancel()
         self._fail_jail("the environment ended before its jail stood")
         is_out_of_memory = cgroup.was_out_of_memory(self._group)
         last = self._last_words
         # The kernel takes a moment to let go of a group whose last process has just ended: off the event loop.
-        removal = self._loop.run_in_executor(None, cgroup.remove, self._group)
+        removal = self._loop.run_in_executor(None, _remove, self._group, self._has_own_namespace)
         removal.add_done_callback(lambda _: self.exited.set_result(Exit(last.code, last.signal, is_out_of_memory)))
         self.on_exit()
+
+
+def _remove(group: cgroup.Group, is_empty: bool) -> None:
+    if not is_empty:
+        cgroup.kill_all(group)
+    cgroup.remove(group)

@@ -50,6 +50,7 @@ class _Kind:
     ready: list[Shell] = field(default_factory=list)
     wanted: int = 0
     used_at_s: float = 0.0
+    is_dropped: bool = False
 
 
 class Shells:
@@ -84,6 +85,14 @@ class Shells:
         """A function of that kind was made: have a shell ready for its first call."""
         if not (key in self._kinds and self._kinds[key].wanted):
             self._want(key, start)
+
+    def drop(self, key: Key) -> None:
+        """End the shells of a kind that is no more."""
+        kind = self._kinds.pop(key, None)
+        if kind is not None:
+            kind.is_dropped = True
+            for shell in kind.ready:
+                shell.close()
 
     async def close(self) -> None:
         if self._expiry is not None:
@@ -125,7 +134,9 @@ class Shells:
                 self._make_room(kind)
                 missing = min(kind.wanted - len(kind.ready), self._at_once)
                 for started in await asyncio.gather(*(kind.start() for _ in range(missing)), return_exceptions=True):
-                    if isinstance(started, Shell):
+                    if isinstance(started, Shell) and kind.is_dropped:
+                        started.close()
+                    elif isinstance(started, Shell):
                         kind.ready.append(started)
                     elif isinstance(started, JailFailed):
                         kind.wanted = 0  # the next use of this kind tries again
@@ -148,6 +159,7 @@ class Shells:
             if kind.used_at_s <= oldest_s:
                 for shell in kind.ready:
                     shell.close()
+                kind.is_dropped = True
                 del self._kinds[key]
         if self._kinds:
             self._expiry = asyncio.get_running_loop().call_later(self._keep_s, self._expire)

@@ -20,6 +20,10 @@ PREFIX = "cumulet-"
 
 def join(group: Group, limits: Limits) -> None:
     """Make the environment's group, set its limits, and move the calling process into it."""
+    adopt(group, limits, 0)
+
+
+def _make(group: Group, limits: Limits) -> None:
     for controller, folder in group:
         os.makedirs(folder, exist_ok=True)
         for name, value in _settings(controller, limits):
@@ -28,8 +32,13 @@ def join(group: Group, limits: Limits) -> None:
             except OSError:
                 if name not in _OPTIONAL:
                     raise
+
+
+def adopt(group: Group, limits: Limits, pid: int) -> None:
+    """Make a group, set its limits, and move a process into it."""
+    _make(group, limits)
     for _controller, folder in group:
-        _write(folder, "cgroup.procs", "0")
+        _write(folder, "cgroup.procs", str(pid))
 
 
 class Settings:
@@ -128,6 +137,21 @@ def was_out_of_memory(group: Group) -> bool:
             if key == "oom_kill":
                 return int(count) > 0
     return False
+
+
+def kill_all(group: Group) -> None:
+    """SIGKILL to every process of the group, until there is none that could have made another."""
+    for _controller, folder in group[:1]:
+        for _attempt in range(100):
+            pids = _try_read(folder, "cgroup.procs").split()
+            if not pids:
+                return
+            for pid in pids:
+                try:
+                    os.kill(int(pid), 9)
+                except OSError:
+                    pass
+            time.sleep(0.005)
 
 
 def remove(group: Group, patience_s: float = 2.0) -> bool:

@@ -2,12 +2,13 @@
 
 import os
 import signal
-from typing import Tuple
+from typing import Callable, Optional, Tuple
 
 from cumulet.sandbox import cgroup, kernel, mounts, namespaces, privileges, rlimits, seccomp
 from cumulet.sandbox.jail import Jail, JailError
 
 _FILTER = seccomp.program()
+_TEMPLATE_FILTER = seccomp.program(allowed=("setns",))
 
 
 def enter(jail: Jail) -> None:
@@ -42,9 +43,13 @@ def build(jail: Jail) -> cgroup.Settings:
     return settings
 
 
-def confine(jail: Jail, proc_self: int) -> None:
+def confine(jail: Jail, proc_self: int, before_drop: Optional[Callable[[], None]] = None) -> None:
     """The second half: what could climb is given up for good. `proc_self` is the caller's open /proc/self, closed here.
-    Raises JailError."""
+    Raises JailError.
+
+    `before_drop` is called where the caller has power over its own user namespace and over nothing else. A snapshot's template
+    wants that: its forks enter namespaces that are made there, and then give up that call as well.
+    """
     uid, gid = _ids(jail)
     step = "limits"
     try:
@@ -55,9 +60,11 @@ def confine(jail: Jail, proc_self: int) -> None:
         privileges.enter_user_namespace(proc_self, uid, gid)
         os.chdir(jail.cwd)
         step = "privileges"
+        if before_drop is not None:
+            before_drop()
         privileges.drop()
         step = "seccomp"
-        kernel.install_filter(_FILTER)  # last: it forbids most of the calls above
+        kernel.install_filter(_TEMPLATE_FILTER if before_drop is not None else _FILTER)  # last: it forbids most of the calls above
     except OSError as error:
         raise JailError(step, str(error))
 

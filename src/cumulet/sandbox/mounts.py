@@ -78,6 +78,12 @@ def inodes_of(size_bytes: int) -> int:
     return max(1024, size_bytes >> 13)
 
 
+def cover(target: str, size_bytes: int, uid: int, gid: int) -> None:
+    """An empty, writable tmpfs over what is mounted there."""
+    options = "size=%d,nr_inodes=%d,mode=1777,uid=%d,gid=%d" % (size_bytes, inodes_of(size_bytes), uid, gid)
+    kernel.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
+
+
 def take_off(target: str) -> None:
     """Unmount what must not be seen any longer."""
     kernel.umount(target, MNT_DETACH)

@@ -197,6 +197,7 @@ class FunctionOperations:
             return self._publish(edit, latest, req.get("Description"), now_ms)
 
         version = await self._storage.write(place, name, publish)
+        self._environments.expect(version.spec(place, reserved_concurrency=None))
         return described(version, place, version.version)
 
     @operation("ListVersionsByFunction")

@@ -134,6 +134,7 @@ class FunctionVersion:
             tracing=configuration.tracing,
             reserved_concurrency=reserved_concurrency,
             provisioned_concurrency=provisioned_concurrency,
+            is_snap_started=configuration.snap_start == "PublishedVersions" and self.version != LATEST,
         )
 
 

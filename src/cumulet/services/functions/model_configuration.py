@@ -156,7 +156,7 @@ def described(version: FunctionVersion, place: Place, qualifier: str | None) -> 
 def listed(version: FunctionVersion, place: Place, qualifier: str | None) -> dict[str, Any]:
     """The same as lists have it: without the state, as AWS leaves it out there."""
     configuration = version.configuration
-    is_snap_start = configuration.snap_start != "None"
+    is_on = configuration.snap_start == "PublishedVersions" and version.version != LATEST
     found: dict[str, Any] = {
         "FunctionName": version.name,
         "FunctionArn": place.function_arn(version.name, qualifier),
@@ -175,8 +175,10 @@ def listed(version: FunctionVersion, place: Place, qualifier: str | None) -> dic
         "PackageType": "Zip",
         "Architectures": [configuration.architecture],
         "EphemeralStorage": {"Size": configuration.ephemeral_mb},
-        # Off, whatever was asked: environments are forked from a prepared interpreter, not from the function's own snapshot.
-        "SnapStart": {"ApplyOn": configuration.snap_start if is_snap_start else "None", "OptimizationStatus": "Off"},
+        "SnapStart": {
+            "ApplyOn": configuration.snap_start,
+            "OptimizationStatus": "On" if is_on and configuration.runtime.startswith("python") else "Off",
+        },
         "LoggingConfig": _described_logging(version),
     }
     if configuration.environment:
