@@ -12,9 +12,9 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
-from cumulet.guest import shell, snapshot
+from cumulet.guest import extensions, shell, snapshot
 from cumulet.sandbox import enter, jail
 
 
@@ -27,10 +27,10 @@ def run(launch: Dict[str, Any], channel_fd: int, output_fd: int, status_fd: int)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.setsid()
         start = _start_shell if launch.get("is_shell") else _start
-        pid = start(launch, channel_fd, output_fd, status)
+        pid, beside = start(launch, channel_fd, output_fd, status)
         os.close(channel_fd)
         os.close(output_fd)
-        _tell(status, _wait_for(pid))
+        _reap(pid, beside, status)
     except jail.JailError as error:
         _tell(status, {"jail_error": str(error)})
     except BaseException as error:
@@ -39,28 +39,34 @@ def run(launch: Dict[str, Any], channel_fd: int, output_fd: int, status_fd: int)
         os._exit(0)
 
 
-def _start(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> int:
-    """Enter the jail and start the runtime; its pid."""
+def _start(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> Tuple[int, Dict[int, str]]:
+    """Enter the jail and start the extensions and then the runtime: its pid, and theirs with their names."""
     started = time.monotonic()
     enter.enter(jail.from_json(launch["jail"]))
     jail_ms = (time.monotonic() - started) * 1000
     _tell(status, {"jailed": jail_ms})
     if launch["serves_runtime_api"]:
         launch["environment"]["AWS_LAMBDA_RUNTIME_API"] = _listen(status)
+    beside: Dict[int, str] = {}
+    if launch["extensions"]:
+        beside = extensions.start(launch["extensions"], launch["environment"], status)
+        extensions.wait_for_start(status, beside)
     pid = os.fork()
     if pid == 0:
         status.close()
         _become_runtime(launch, channel_fd, output_fd)
-    return pid
+    if beside:
+        extensions.obey(status, pid)
+    return pid, beside
 
 
-def _start_shell(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> int:
+def _start_shell(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> Tuple[int, Dict[int, str]]:
     def start(gate: int) -> None:
         status.close()
         _become_runtime(launch, channel_fd, output_fd, gate)
 
     before_drop = functools.partial(snapshot.start_maker, status) if launch.get("is_template") else None
-    return shell.become(launch, status, start, before_drop)
+    return shell.become(launch, status, start, before_drop), {}
 
 
 def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gate: int = -1) -> None:
@@ -78,6 +84,7 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gat
         os.environ.clear()
         os.environ.update(launch["environment"])
         if launch["argv"]:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and a program would go on ignoring it
             try:
                 os.execve(launch["argv"][0], launch["argv"], dict(os.environ))
             except OSError as error:
@@ -106,14 +113,16 @@ def _listen(status: socket.socket) -> str:
     return address
 
 
-def _wait_for(pid: int) -> Dict[str, Any]:
-    """Reap everything that ends, until the runtime does."""
-    while True:
+def _reap(runtime: int, beside: Dict[int, str], status: socket.socket) -> None:
+    """Reap everything that ends and tell of what the node started, until the runtime and all extensions have ended."""
+    left = {runtime, *beside}
+    while left:
         ended, wait_status = os.wait()
-        if ended == pid:
-            if os.WIFSIGNALED(wait_status):
-                return {"signal": os.WTERMSIG(wait_status)}
-            return {"code": os.WEXITSTATUS(wait_status)}
+        if ended not in left:
+            continue
+        left.remove(ended)
+        how = extensions.how_of(wait_status)
+        _tell(status, how if ended == runtime else {"extension": beside[ended], **how})
 
 
 def _tell(status: socket.socket, message: Dict[str, Any]) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from typing import cast
+from typing import Literal, cast
 
 import orjson
 
 from cumulet.runtimes import frames
 from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, Exit, FunctionSpec, InitError
 from cumulet.runtimes.faults import MAX_ANSWER_BYTES, exit_document, too_large
+from cumulet.runtimes.local_api import LocalApi
 from cumulet.runtimes.process import ProcessTree
 from cumulet.runtimes.streams import MAX_STREAM_BYTES
 
@@ -65,18 +66,25 @@ class Parts:
 class FramedEnvironment(asyncio.Protocol):
     """See the contract `Environment`. Anything unexpected on the channel ends the environment."""
 
-    def __init__(self, id: str, spec: FunctionSpec, tree: ProcessTree, phases: dict[str, float]) -> None:
+    def __init__(
+        self, id: str, spec: FunctionSpec, tree: ProcessTree, phases: dict[str, float], api: LocalApi | None = None
+    ) -> None:
         self.id = id
         self.spec = spec
         self.phases = phases
         self.init_ms = 0.0
         self.exited = tree.exited
         self._tree = tree
+        self._api = api
         self._decoder = frames.Decoder()
         self._answer: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
+        self._request_id = ""
         self._broken = ""
         self._parts: Parts | None = None
+        if api is not None:
+            api.on_crash = self._fail_call
+            self.exited.add_done_callback(lambda _: api.close())
 
     def specialise(self, variables: dict[str, str]) -> None:
         """Tell a shell's program whose it is now: it loads the handler."""
@@ -88,8 +96,14 @@ class FramedEnvironment(asyncio.Protocol):
         started = time.monotonic()
         try:
             await self._tree.jailed
-            kind, head, body = await asyncio.wait_for(self._answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                if self._api is not None:
+                    await self._api.open()
+                kind, head, body = await self._answer
+                if self._api is not None and kind == frames.READY:
+                    await self._api.extensions_ready()
         except TimeoutError:
+            self._reason("timeout")
             self.kill()
             await self.exited
             spent_ms = (time.monotonic() - started) * 1000
@@ -97,12 +111,16 @@ class FramedEnvironment(asyncio.Protocol):
         except EnvironmentLost as lost:
             spent_ms = (time.monotonic() - started) * 1000
             error_type, document = exit_document("", lost.exit)
+            if self._api is not None and self._api.crash is not None:
+                error_type, document = self._api.crash
             raise InitError(error_type, document, spent_ms, lost.exit) from None
         self.phases["jail"] = self._tree.jail_ms
         self.init_ms = max(0.0, (time.monotonic() - started) * 1000 - self._tree.jail_ms)
         self.phases["init"] = self.init_ms
         self._tree.drain_output()
         if kind == frames.READY:
+            if self._api is not None:
+                self._api.initialised(self.init_ms)
             return
         self.kill()
         await self.exited
@@ -114,6 +132,9 @@ class FramedEnvironment(asyncio.Protocol):
         if self._transport is None or self._broken or self.exited.done():
             raise await self._lost()
         self._answer = asyncio.get_running_loop().create_future()
+        self._request_id = call.request_id
+        if self._api is not None:
+            await self._api.begin_call(call)
         head = {
             "request_id": call.request_id,
             "deadline_ms": call.deadline_ms,
@@ -131,15 +152,33 @@ class FramedEnvironment(asyncio.Protocol):
             self._break("an answer to another request")
             raise await self._lost()
         if kind == frames.RESULT and parts.is_begun:
-            return parts.answer()
-        return Answer(body, str(answered.get("error_type", "Unknown")) if kind == frames.ERROR else None)
+            answer = parts.answer()
+        else:
+            answer = Answer(body, str(answered.get("error_type", "Unknown")) if kind == frames.ERROR else None)
+        if self._api is not None:
+            self._api.end_call(call, answer)
+        return answer
 
     def expire(self) -> None:
         if not self._answer.done():
+            self._reason("timeout")
             self._answer.set_exception(TimeoutError())
 
     def kill(self) -> None:
-        self._tree.kill()
+        if self._api is not None:
+            self._api.end()
+        else:
+            self._tree.kill()
+
+    def _reason(self, reason: Literal["timeout", "failure"]) -> None:
+        if self._api is not None:
+            self._api.reason = reason
+
+    def _fail_call(self) -> None:
+        """An extension has ended the environment, and with it the call under way."""
+        if self._api is not None and self._api.crash is not None and self._request_id and not self._answer.done():
+            kind, document = self._api.crash
+            self._answer.set_result((frames.ERROR, {"request_id": self._request_id, "error_type": kind}, document))
 
     def max_memory_mb(self, ran_s: float) -> int:
         return self._tree.max_memory_mb(ran_s)
@@ -167,6 +206,7 @@ class FramedEnvironment(asyncio.Protocol):
 
     def _break(self, reason: str) -> None:
         """Nothing more can be believed of this environment: end it."""
+        self._reason("failure")
         self.kill()
         self._give_up(reason)
 

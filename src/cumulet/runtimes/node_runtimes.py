@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -18,6 +19,7 @@ from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output,
 from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
 from cumulet.runtimes.jails import Runtime, jail_of, limits_of
+from cumulet.runtimes.local_api import LocalApi
 from cumulet.runtimes.packages import PackageCache
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
@@ -49,6 +51,7 @@ class NodeRuntimes:
     def __init__(self, folder: Path, packages: PackageCache, *, is_strict: bool = False, most_shells: int = 4) -> None:
         self._root = folder / "root"
         self._placeholders = folder / "placeholders"
+        self._hosts = folder / "hosts"
         self._shells = Shells(most_shells)
         self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4)
         self._snapshots = Snapshots(lambda name: cgroup.below(self._group, name))
@@ -65,6 +68,7 @@ class NodeRuntimes:
         self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for place in ("task", "opt"):  # with a lib: the dynamic linker remembers for good which folders it found missing
             (self._placeholders / place / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._hosts.write_text("127.0.0.1 localhost sandbox.localdomain sandbox\n::1 localhost\n")
         self._packages.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         await asyncio.to_thread(cgroup.sweep_stale)
         self._group = await asyncio.to_thread(cgroup.open_node_group)
@@ -78,10 +82,12 @@ class NodeRuntimes:
         if plan.note:
             output(f"{plan.note}\n".encode())
         environment: FramedEnvironment | RuntimeApiEnvironment
-        if spec.is_snap_started and plan.is_forked and self._group:
+        has_extensions = _extensions_in(layers)
+        if spec.is_snap_started and plan.is_forked and self._group and not has_extensions:
             with contextlib.suppress(JailFailed):  # why is told by the ordinary start that follows
                 return await self._restored(plan, launch, spec, output, started)
-        shell = self._shells_for(plan).take(*self._shell_kind(spec, plan)) if self._can_be_shell(plan) else None
+        is_shell = self._can_be_shell(plan) and not has_extensions
+        shell = self._shells_for(plan).take(*self._shell_kind(spec, plan)) if is_shell else None
         if shell is not None:
             shell.tree.output = output
             phases = {"prepare": (time.monotonic() - started) * 1000}
@@ -223,6 +229,7 @@ class NodeRuntimes:
             "environment": shell_variables(),
             "argv": argv,
             "serves_runtime_api": False,
+            "extensions": [],
             "is_shell": True,
             "is_template": is_template,
         }
@@ -249,18 +256,23 @@ class NodeRuntimes:
         zygote = await self._zygote(plan.forked_from)
         self._started += 1
         group = cgroup.below(self._group, launch.id)
-        jail = jail_of(spec, plan.runtime, root=self._root, code=code, layers=layers, group=group, number=self._started)
+        extensions = _extensions_in(layers)
+        serves_api = plan.serves_runtime_api or bool(extensions)
+        runtime = self._with_hosts(plan.runtime) if extensions else plan.runtime
+        jail = jail_of(spec, runtime, root=self._root, code=code, layers=layers, group=group, number=self._started)
         request = {
             "jail": jail,
             "environment": variables_of(spec, launch, python_version=plan.python_version),
             "argv": plan.argv(code, layers),
-            "serves_runtime_api": plan.serves_runtime_api,
+            "serves_runtime_api": serves_api,
+            "extensions": extensions,
         }
         phases = {"prepare": (time.monotonic() - started) * 1000}
         forking = time.monotonic()
         tree, channel = await zygote.fork(request, output, group)
         phases["fork"] = (time.monotonic() - forking) * 1000
-        environment = await self._attached(plan, launch, spec, tree, channel, phases)
+        api = LocalApi(spec, tree, tuple(extensions)) if serves_api else None
+        environment = await self._attached(plan, launch, spec, tree, channel, phases, api)
         self._keep(environment, tree)
         return environment
 
@@ -287,15 +299,27 @@ class NodeRuntimes:
         await asyncio.to_thread(shutil.rmtree, self._root, True)
 
     async def _attached(
-        self, plan: "_Plan", launch: Launch, spec: FunctionSpec, tree: ProcessTree, channel: Any, phases: dict[str, float]
+        self,
+        plan: "_Plan",
+        launch: Launch,
+        spec: FunctionSpec,
+        tree: ProcessTree,
+        channel: Any,
+        phases: dict[str, float],
+        api: LocalApi | None,
     ) -> FramedEnvironment | RuntimeApiEnvironment:
         if plan.serves_runtime_api:
+            assert api is not None
             channel.close()
-            return RuntimeApiEnvironment(launch.id, spec, tree, phases)
-        environment = FramedEnvironment(launch.id, spec, tree, phases)
+            return RuntimeApiEnvironment(launch.id, spec, tree, phases, api)
+        environment = FramedEnvironment(launch.id, spec, tree, phases, api)
         channel.setblocking(False)
         await asyncio.get_running_loop().create_connection(lambda: environment, sock=channel)
         return environment
+
+    def _with_hosts(self, runtime: Runtime) -> Runtime:
+        """With the name under which extensions listen: a jail's own loopback."""
+        return Runtime(runtime.folders, (*runtime.bound, (str(self._hosts), "/etc/hosts")))
 
     def _plan(self, spec: FunctionSpec) -> "_Plan":
         """How this runtime is run here. Raises RuntimeUnavailable."""
@@ -353,6 +377,14 @@ class NodeRuntimes:
         await zygote.open()
         self._zygotes[path] = zygote
         return zygote
+
+
+def _extensions_in(layers: Path | None) -> list[str]:
+    """The names of the external extensions: programs that start before the runtime."""
+    folder = layers / "extensions" if layers is not None else None
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_file() and os.access(path, os.X_OK))
 
 
 def _bootstrap(code: Path, layers: Path | None) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cumulet.runtimes.contract import Exit, Output
+from cumulet.runtimes.faults import exit_words
 from cumulet.sandbox import cgroup
 
 _OUTPUT_CHUNK = 1 << 16
@@ -57,6 +58,13 @@ class ProcessTree:
         self.specialised: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[Exit] = self._loop.create_future()
         self.on_exit: Callable[[], None] = lambda: None
+        self.runtime_ended: asyncio.Future[None] = self._loop.create_future()
+        self.on_runtime_end: Callable[[], None] = lambda: None
+        self.on_extension_end: Callable[[str, str], None] = lambda name, words: None
+        self.extension_output: Output = lambda data: None
+        self._extension_fd = -1
+        self._dialled = 0
+        self._dials: dict[int, asyncio.Future[socket.socket]] = {}
         os.set_blocking(output_fd, False)
         status.setblocking(False)
         self._loop.add_reader(pidfd, self._on_gone)
@@ -73,6 +81,21 @@ class ProcessTree:
         """An order to the environment's first process, which may be gone already: `exited` tells."""
         with contextlib.suppress(OSError):
             self._status.send(json.dumps(message).encode())
+
+    async def dial(self, port: int) -> socket.socket:
+        """A connection to a port inside the jail, made there. Raises OSError."""
+        self._dialled += 1
+        number = self._dialled
+        answer: asyncio.Future[socket.socket] = self._loop.create_future()
+        self._dials[number] = answer
+        self.tell({"dial": port, "number": number})
+        try:
+            await asyncio.wait((answer, self.exited), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._dials[number]
+        if not answer.done():
+            raise ConnectionError("the environment is gone")
+        return answer.result()
 
     def max_memory_mb(self, ran_s: float) -> int:
         """The peak, read again when the code has run for long enough since to have filled many pages."""
@@ -144,10 +167,50 @@ class ProcessTree:
             self.listener.set_result(listener)
         elif "maker" in message:
             self.maker.set_result(socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder)))
+        elif "extension_output" in message:
+            self._extension_fd = int.from_bytes(rights[0][:4], sys.byteorder)
+            os.set_blocking(self._extension_fd, False)
+            self._loop.add_reader(self._extension_fd, self._on_extension_output)
+        elif "dialled" in message:
+            self._hear_dialled(message, rights)
+        elif "extension" in message:
+            self.on_extension_end(message["extension"], exit_words(Exit(message.get("code"), message.get("signal"))))
         elif "code" in message or "signal" in message:
             self._last_words = Exit(code=message.get("code"), signal=message.get("signal"))
+            if not self.runtime_ended.done():
+                self.runtime_ended.set_result(None)
+            self.on_runtime_end()
             if self._is_gone:
                 self._loop.call_soon(self._put_away)
+
+    def _hear_dialled(self, message: dict[str, Any], rights: list[bytes]) -> None:
+        waiting = self._dials.get(message["dialled"])
+        if rights:
+            connected = socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder))
+            connected.setblocking(False)
+            if waiting is None:
+                connected.close()
+            else:
+                waiting.set_result(connected)
+        elif waiting is not None:
+            waiting.set_exception(ConnectionError(message.get("error", "")))
+
+    def _on_extension_output(self) -> None:
+        while self._extension_fd >= 0:
+            try:
+                data = os.read(self._extension_fd, _OUTPUT_CHUNK)
+            except BlockingIOError:
+                return
+            if not data:
+                self._close_extension_output()
+                return
+            self.extension_output(data)
+
+    def _close_extension_output(self) -> None:
+        if self._extension_fd >= 0:
+            self._loop.remove_reader(self._extension_fd)
+            os.close(self._extension_fd)
+            self._extension_fd = -1
 
     def _fail_jail(self, reason: str) -> None:
         for waiting in (self.jailed, self.specialised):
@@ -170,6 +233,8 @@ class ProcessTree:
         self._on_status()
         self.drain_output()
         self._read_peak()
+        self._on_extension_output()
+        self._close_extension_output()
         for fd in (self._status.fileno(), self._output_fd):
             self._loop.remove_reader(fd)
         if self._peak_fd >= 0:
