@@ -133,17 +133,20 @@ class Shells:
                     return
                 self._make_room(kind)
                 missing = min(kind.wanted - len(kind.ready), self._at_once)
-                for started in await asyncio.gather(*(kind.start() for _ in range(missing)), return_exceptions=True):
-                    if isinstance(started, Shell) and kind.is_dropped:
-                        started.close()
-                    elif isinstance(started, Shell):
-                        kind.ready.append(started)
-                    elif isinstance(started, JailFailed):
-                        kind.wanted = 0  # the next use of this kind tries again
-                    else:
-                        raise started
+                await asyncio.gather(*(self._add(kind) for _ in range(missing)))
         finally:
             self._filling = None
+
+    async def _add(self, kind: _Kind) -> None:
+        try:
+            shell = await kind.start()
+        except JailFailed:
+            kind.wanted = 0  # the next use of this kind tries again
+            return
+        if kind.is_dropped:
+            shell.close()
+        else:
+            kind.ready.append(shell)
 
     def _make_room(self, wanting: _Kind) -> None:
         """End shells of the kinds used least lately until one more fits."""
