@@ -131,5 +131,5 @@ async def test_a_program_that_never_asks_fails_its_init(bench, files, error_type
 
 
 async def test_a_runtime_that_nothing_runs_is_refused_by_name(bench):
-    with pytest.raises(RuntimeUnavailable, match="java21"):
-        await bench.start({"x": ""}, runtime="java21")
+    with pytest.raises(RuntimeUnavailable, match="dotnet8"):
+        await bench.start({"x": ""}, runtime="dotnet8")

@@ -27,6 +27,8 @@ def become(
     """
     walls = jail.from_json(launch["jail"])
     settings = enter.build(walls)
+    if launch.get("scatters"):
+        mounts.make_room(walls.cwd)
     gate, opener = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -38,7 +40,7 @@ def become(
         raise EOFError("the node has closed the shell")
     started = time.monotonic()
     try:
-        _fill(walls, json.loads(message), settings)
+        _fill(walls, json.loads(message), settings, walls.cwd if launch.get("scatters") else "")
     except OSError as error:
         raise jail.JailError("mounts", str(error))
     os.write(opener, b".")  # this process holds the other end too: a program that waits for the node instead breaks no pipe
@@ -47,9 +49,9 @@ def become(
     return pid
 
 
-def _fill(walls: jail.Jail, order: Dict[str, Any], settings: "cgroup.Settings") -> None:
+def _fill(walls: jail.Jail, order: Dict[str, Any], settings: "cgroup.Settings", scattered: str) -> None:
     """`fill` is {place: name of a folder of unpacked code, or "" for none}; `limits` and `tmp_bytes` are there when they differ
-    from the shell's own."""
+    from the shell's own. `scattered` is the place whose entries are mounted one by one, "" for none."""
     if order.get("limits"):
         settings.change(jail.Limits(**order["limits"]))
     settings.close()
@@ -57,7 +59,9 @@ def _fill(walls: jail.Jail, order: Dict[str, Any], settings: "cgroup.Settings") 
         mounts.resize("/tmp", order["tmp_bytes"])
     mounted = {mount.target for mount in walls.mounts if mount.kind != "folder"}
     for place, name in order["fill"].items():
-        if name:
+        if place == scattered:
+            mounts.scatter(place, os.path.join(PACKAGES, name))
+        elif name:
             mounts.fill(place, os.path.join(PACKAGES, name), place in mounted)
         elif place in mounted:
             mounts.take_off(place)

@@ -15,8 +15,11 @@ from cumulet.runtimes.jails import own_folders
 
 PYTHON_RUNTIMES = tuple(f"python3.{minor}" for minor in range(8, 15))
 NODE_RUNTIMES = tuple(f"nodejs{major}.x" for major in (16, 18, 20, 22, 24))
+JAVA_RUNTIMES = ("java8.al2", "java11", "java17", "java21", "java25")
+RUBY_RUNTIMES = ("ruby3.2", "ruby3.3", "ruby3.4")
 CUSTOM_RUNTIMES = ("provided", "provided.al2", "provided.al2023")
 _SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+_OLDEST_JAVA = 17
 _NODE_SDK_FOLDERS = ("/usr/local/lib/node_modules", "/usr/lib/node_modules", "/usr/share/nodejs")
 
 
@@ -60,6 +63,53 @@ def node_interpreters() -> dict[int, Interpreter]:
     return found
 
 
+@functools.cache
+def java_interpreters() -> dict[int, Interpreter]:
+    """Java development kits by major version, from 17 on: the runtime's classes are compiled by the kit that runs them."""
+    found: dict[int, Interpreter] = {}
+    homes = {os.environ.get("JAVA_HOME", ""), *map(str, Path("/usr/lib/jvm").glob("*"))}
+    homes |= set(map(str, Path.home().glob(".sdkman/candidates/java/*")))
+    if on_path := shutil.which("javac"):
+        homes.add(str(Path(on_path).resolve().parent.parent))
+    for home in sorted({str(Path(home).resolve()) for home in homes if home}):
+        version = _version_of_jdk(Path(home))
+        if version is not None and version[0] >= _OLDEST_JAVA:
+            folders = own_folders(f"{home}/bin/java", home)
+            settings = f"/etc/java-{version[0]}-openjdk"  # where Debian's kits keep what their conf folder links to
+            interpreter = Interpreter(f"{home}/bin/java", version, (*folders, *([settings] if Path(settings).is_dir() else [])))
+            if version[0] not in found or version > found[version[0]].version:
+                found[version[0]] = interpreter
+    return found
+
+
+@functools.cache
+def ruby_interpreters() -> dict[int, Interpreter]:
+    """The newest interpreter of each minor version of Ruby 3, by that number."""
+    found: dict[int, Interpreter] = {}
+    candidates = {shutil.which("ruby") or "", *map(str, Path("/usr/bin").glob("ruby3.*"))}
+    candidates |= set(map(str, Path.home().glob(".rbenv/versions/*/bin/ruby")))
+    for path in sorted({str(Path(each).resolve()) for each in candidates if each}):
+        printed = _output_of([path, "--disable-gems", "-rrbconfig", "-e", "print RUBY_VERSION, ' ', RbConfig::CONFIG['prefix']"])
+        match = re.fullmatch(r"3\.(\d+)\.(\d+) (.+)", printed)
+        if match:
+            version = (3, int(match[1]), int(match[2]))
+            if version[1] not in found or version > found[version[1]].version:
+                found[version[1]] = Interpreter(path, version, own_folders(path, match[3]))
+    return found
+
+
+def _version_of_jdk(home: Path) -> tuple[int, int, int] | None:
+    """From the file that every kit has; None for what is no kit."""
+    try:
+        text = (home / "release").read_text()
+    except OSError:
+        return None
+    match = re.search(r'^JAVA_VERSION="(\d+)(?:\.(\d+))?(?:\.(\d+))?', text, re.MULTILINE)
+    if match is None or not os.access(home / "bin" / "javac", os.X_OK) or not os.access(home / "bin" / "java", os.X_OK):
+        return None
+    return (int(match[1]), int(match[2] or 0), int(match[3] or 0))
+
+
 def choose(found: dict[int, Interpreter], wanted: int, *, is_strict: bool) -> Interpreter | None:
     """The interpreter of the wanted version; else, unless strict, the nearest, a newer one before an older."""
     if wanted in found:
@@ -70,10 +120,10 @@ def choose(found: dict[int, Interpreter], wanted: int, *, is_strict: bool) -> In
 
 
 def wanted_version(runtime: str) -> int:
-    """3.12 -> 12, nodejs20.x -> 20."""
-    return (
-        int(runtime.rsplit(".", 1)[1]) if runtime.startswith("python") else int(runtime.removeprefix("nodejs").removesuffix(".x"))
-    )
+    """python3.12 -> 12, nodejs20.x -> 20, java8.al2 -> 8, ruby3.3 -> 3."""
+    if runtime.startswith(("python", "ruby")):
+        return int(runtime.rsplit(".", 1)[1])
+    return int(runtime.removeprefix("nodejs").removeprefix("java").partition(".")[0])
 
 
 @functools.cache
@@ -113,7 +163,21 @@ def survey_runtimes(*, is_strict: bool = False) -> list[RuntimeStatus]:
     """Every runtime identifier and what runs it here."""
     statuses = [_python_status(runtime, is_strict) for runtime in PYTHON_RUNTIMES]
     statuses += [_node_status(runtime, is_strict) for runtime in NODE_RUNTIMES]
+    for runtimes, found, language in (
+        (JAVA_RUNTIMES, java_interpreters(), "a JDK, 17 or newer,"),
+        (RUBY_RUNTIMES, ruby_interpreters(), "Ruby"),
+    ):
+        statuses += [_status(runtime, found, language, is_strict) for runtime in runtimes]
     return statuses + [RuntimeStatus(runtime, True, None, None) for runtime in CUSTOM_RUNTIMES]
+
+
+def _status(runtime: str, found: dict[int, Interpreter], language: str, is_strict: bool) -> RuntimeStatus:
+    interpreter = choose(found, wanted_version(runtime), is_strict=is_strict)
+    if interpreter is None:
+        return RuntimeStatus(runtime, False, None, None, (f"{language} is not on this machine",))
+    is_it = found.get(wanted_version(runtime)) is interpreter
+    notes = () if is_it else (f"not on this machine: version {interpreter.version_text} runs it",)
+    return RuntimeStatus(runtime, True, interpreter.executable, interpreter.version_text, notes)
 
 
 def _python_status(runtime: str, is_strict: bool) -> RuntimeStatus:

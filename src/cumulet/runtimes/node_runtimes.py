@@ -4,23 +4,20 @@ import asyncio
 import contextlib
 import os
 import shutil
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cumulet
-from cumulet.core.errors import NotImplementedFault
 from cumulet.runtimes import discovery
 from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output, RuntimeStatus
-from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter
+from cumulet.runtimes.discovery import Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
 from cumulet.runtimes.jails import Runtime, jail_of, limits_of
 from cumulet.runtimes.local_api import LocalApi
 from cumulet.runtimes.packages import PackageCache
+from cumulet.runtimes.plans import Plan, Plans, RuntimeUnavailable, own_python
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
 from cumulet.runtimes.shells import SHELL_PACKAGES, Key, Shell, Shells, StartShell
@@ -29,20 +26,14 @@ from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, varia
 from cumulet.runtimes.zygotes import Zygote
 from cumulet.sandbox import cgroup
 
-_NODE_RUNTIME = Path(cumulet.__file__).parent / "guest" / "node"
-_NODE_RUNTIME_INSIDE = "/var/runtime/cumulet"
 _MOST_MEMORY_MB = 10_240
 _RESTORE_LIMIT_S = 10.0
 """For the hooks that run after a restore, as on Lambda."""
 _SHELL_TMP_MB = 512
+_MOST_SCATTERED = 64
+"""Mounts for a program that cannot change its folder: more of them would cost what the shell saves."""
 _MOST_PYTHON_SHELLS = 8
 _PYTHON_REFILL_DELAY_S = 0.005
-_READ_AT_START = ("NODE_", "LD_", "UV_", "OPENSSL_", "SSL_", "MALLOC_")
-"""Variables that Node.js, or what it is made of, reads when it starts: too late for a shell."""
-
-
-class RuntimeUnavailable(NotImplementedFault):
-    """No installed program runs this runtime."""
 
 
 class NodeRuntimes:
@@ -56,7 +47,7 @@ class NodeRuntimes:
         self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4)
         self._snapshots = Snapshots(lambda name: cgroup.below(self._group, name))
         self._packages = packages
-        self._is_strict = is_strict
+        self._plans = Plans(folder / "made", is_strict=is_strict)
         self._zygotes: dict[str, Zygote] = {}
         self._opening: dict[str, asyncio.Task[Zygote]] = {}
         self._live: set[Environment] = set()
@@ -72,11 +63,11 @@ class NodeRuntimes:
         self._packages.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         await asyncio.to_thread(cgroup.sweep_stale)
         self._group = await asyncio.to_thread(cgroup.open_node_group)
-        await self._zygote(self._own_python())
+        await self._zygote(own_python())
 
     async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
         started = time.monotonic()
-        plan = self._plan(spec)
+        plan = self._plans.plan_of(spec)
         code = await self._packages.path_of(spec.code)
         layers = await self._packages.layers_of(spec.layers) if spec.layers else None
         if plan.note:
@@ -87,6 +78,7 @@ class NodeRuntimes:
             with contextlib.suppress(JailFailed):  # why is told by the ordinary start that follows
                 return await self._restored(plan, launch, spec, output, started)
         is_shell = self._can_be_shell(plan) and not has_extensions
+        is_shell = is_shell and not (plan.stays_in_place and len(os.listdir(code)) > _MOST_SCATTERED)
         shell = self._shells_for(plan).take(*self._shell_kind(spec, plan)) if is_shell else None
         if shell is not None:
             shell.tree.output = output
@@ -106,7 +98,7 @@ class NodeRuntimes:
         runs as `launch` and writes to `output`."""
         self._packages.expect(spec.code, spec.layers)
         with contextlib.suppress(RuntimeUnavailable):
-            plan = self._plan(spec)
+            plan = self._plans.plan_of(spec)
             if spec.is_snap_started and plan.is_forked and self._group:
                 self._snapshots.expect(spec, partial(self._make_template, spec, plan, launch, output))
             elif self._can_be_shell(plan):
@@ -116,9 +108,7 @@ class NodeRuntimes:
         """The function is gone."""
         self._snapshots.retire(function_id)
 
-    async def _restored(
-        self, plan: "_Plan", launch: Launch, spec: FunctionSpec, output: Output, started: float
-    ) -> FramedEnvironment:
+    async def _restored(self, plan: Plan, launch: Launch, spec: FunctionSpec, output: Output, started: float) -> FramedEnvironment:
         """An environment forked from the version's snapshot. Raises JailFailed when there can be none, and InitError."""
         shell = await self._snapshots.take(spec, partial(self._make_template, spec, plan, launch, output))
         shell.tree.output = output
@@ -141,7 +131,7 @@ class NodeRuntimes:
         phases["restore"] = phases.pop("init")
         return environment
 
-    async def _make_template(self, spec: FunctionSpec, plan: "_Plan", launch: Launch, output: Output) -> Template:
+    async def _make_template(self, spec: FunctionSpec, plan: Plan, launch: Launch, output: Output) -> Template:
         """Run the version's init in a jail of its own, to be forked. Raises JailFailed."""
         code = await self._packages.path_of(spec.code)
         layers = await self._packages.layers_of(spec.layers)
@@ -168,17 +158,17 @@ class NodeRuntimes:
         """How many programs stand ready without code."""
         return self._shells.ready + self._python_shells.ready
 
-    def _shells_for(self, plan: "_Plan") -> Shells:
+    def _shells_for(self, plan: Plan) -> Shells:
         return self._python_shells if plan.is_forked else self._shells
 
-    def _can_be_shell(self, plan: "_Plan") -> bool:
+    def _can_be_shell(self, plan: Plan) -> bool:
         # A forked shell's limits are set when it is known whose it is: without cgroups that is too late.
         return plan.can_be_shell and (bool(self._group) or not plan.is_forked)
 
     async def _specialised(
         self,
         shell: Shell,
-        plan: "_Plan",
+        plan: Plan,
         launch: Launch,
         spec: FunctionSpec,
         code: Path,
@@ -202,7 +192,7 @@ class NodeRuntimes:
         environment.specialise(variables_of(spec, launch, python_version=plan.python_version))
         return environment
 
-    def _shell_kind(self, spec: FunctionSpec, plan: "_Plan") -> tuple[Key, StartShell]:
+    def _shell_kind(self, spec: FunctionSpec, plan: Plan) -> tuple[Key, StartShell]:
         """What tells kinds of shells apart, all that a jail may differ in but its place and its ids; and how one is started.
 
         A forked one is for functions of every size. Others read theirs when they start.
@@ -211,19 +201,27 @@ class NodeRuntimes:
         size = (0, 0) if plan.is_forked else (spec.memory_mb, spec.ephemeral_mb)
         return (plan.forked_from.executable, plan.runtime, argv, size), partial(self._start_shell, spec, plan, list(argv))
 
-    async def _start_shell(self, spec: FunctionSpec, plan: "_Plan", argv: list[str], *, is_template: bool = False) -> Shell:
+    async def _start_shell(self, spec: FunctionSpec, plan: Plan, argv: list[str], *, is_template: bool = False) -> Shell:
         code, layers = self._placeholders / "task", self._placeholders / "opt"
         runtime = Runtime(plan.runtime.folders, (*plan.runtime.bound, (str(self._packages.folder), SHELL_PACKAGES)))
         if plan.is_forked:
             spec = replace(spec, memory_mb=_MOST_MEMORY_MB, ephemeral_mb=_SHELL_TMP_MB)
+        if plan.prepare is not None:
+            await plan.prepare()
         zygote = await self._zygote(plan.forked_from)
         self._started += 1
         group, number = cgroup.below(self._group, f"shell-{self._started}"), self._started
-        jail = (
-            jail_of(spec, runtime, root=self._root, code=None, layers=None, group=group, number=number)
-            if plan.is_forked
-            else jail_of(spec, runtime, root=self._root, code=code, layers=layers, group=group, number=number)
+        jail = jail_of(
+            spec,
+            runtime,
+            root=self._root,
+            code=None if plan.is_forked or plan.stays_in_place else code,
+            layers=None if plan.is_forked else layers,
+            group=group,
+            number=number,
         )
+        if not plan.is_forked and not plan.stays_in_place:
+            jail = replace(jail, cwd="/")  # a program may still be starting when its placeholder is taken away
         request = {
             "jail": jail,
             "environment": shell_variables(),
@@ -231,6 +229,7 @@ class NodeRuntimes:
             "serves_runtime_api": False,
             "extensions": [],
             "is_shell": True,
+            "scatters": plan.stays_in_place,
             "is_template": is_template,
         }
         tree, channel = await zygote.fork(request, lambda _: None, group)
@@ -245,7 +244,7 @@ class NodeRuntimes:
 
     async def _started_afresh(
         self,
-        plan: "_Plan",
+        plan: Plan,
         launch: Launch,
         spec: FunctionSpec,
         code: Path,
@@ -253,6 +252,8 @@ class NodeRuntimes:
         output: Output,
         started: float,
     ) -> FramedEnvironment | RuntimeApiEnvironment:
+        if plan.prepare is not None:
+            await plan.prepare()
         zygote = await self._zygote(plan.forked_from)
         self._started += 1
         group = cgroup.below(self._group, launch.id)
@@ -281,7 +282,7 @@ class NodeRuntimes:
         tree.on_exit = lambda: self._live.discard(environment)
 
     def statuses(self) -> list[RuntimeStatus]:
-        return discovery.survey_runtimes(is_strict=self._is_strict)
+        return discovery.survey_runtimes(is_strict=self._plans.is_strict)
 
     async def close(self) -> None:
         await self._snapshots.close()
@@ -300,7 +301,7 @@ class NodeRuntimes:
 
     async def _attached(
         self,
-        plan: "_Plan",
+        plan: Plan,
         launch: Launch,
         spec: FunctionSpec,
         tree: ProcessTree,
@@ -320,47 +321,6 @@ class NodeRuntimes:
     def _with_hosts(self, runtime: Runtime) -> Runtime:
         """With the name under which extensions listen: a jail's own loopback."""
         return Runtime(runtime.folders, (*runtime.bound, (str(self._hosts), "/etc/hosts")))
-
-    def _plan(self, spec: FunctionSpec) -> "_Plan":
-        """How this runtime is run here. Raises RuntimeUnavailable."""
-        runtime = spec.runtime
-        if runtime in CUSTOM_RUNTIMES:
-            return _Plan(self._own_python(), Runtime(), argv=_bootstrap, serves_runtime_api=True)
-        if runtime in discovery.PYTHON_RUNTIMES:
-            found = self._choose(discovery.python_interpreters(), runtime, "Python")
-            sdk = discovery.python_sdk() if discovery.sdk_supports(found.version[1]) else ()
-            version = f"{found.version[0]}.{found.version[1]}"
-            note = self._note(runtime, found, found.version[1], "Python")
-            return _Plan(found, Runtime(found.folders, sdk), python_version=version, note=note, can_be_shell=True)
-        if runtime in discovery.NODE_RUNTIMES:
-            found = self._choose(discovery.node_interpreters(), runtime, "Node.js")
-            bound = [(str(_NODE_RUNTIME), _NODE_RUNTIME_INSIDE)]
-            if (sdk_folder := discovery.find_node_sdk()) is not None:
-                bound.append((sdk_folder, "/var/runtime/node_modules"))
-            heap = f"--max-old-space-size={max(32, spec.memory_mb * 3 // 4)}"
-            argv = [found.executable, heap, f"{_NODE_RUNTIME_INSIDE}/runtime.mjs"]
-            note = self._note(runtime, found, found.version[0], "Node.js")
-            runtime_added = Runtime(found.folders, tuple(bound))
-            is_ordinary = not any(name.startswith(_READ_AT_START) for name in spec.environment)
-            return _Plan(self._own_python(), runtime_added, argv=lambda _code, _layers: argv, note=note, can_be_shell=is_ordinary)
-        raise RuntimeUnavailable(f"the runtime {runtime} is not implemented on this node")
-
-    def _choose(self, found: dict[int, Interpreter], runtime: str, language: str) -> Interpreter:
-        chosen = discovery.choose(found, discovery.wanted_version(runtime), is_strict=self._is_strict)
-        if chosen is None:
-            raise RuntimeUnavailable(f"the runtime {runtime} needs {language}, and this machine has no such version")
-        return chosen
-
-    def _note(self, runtime: str, found: Interpreter, version: int, language: str) -> str:
-        if version == discovery.wanted_version(runtime):
-            return ""
-        return f"INIT_NOTE runtime {runtime} is not on this machine: running on {language} {found.version_text}"
-
-    def _own_python(self) -> Interpreter:
-        """The interpreter whose zygote also starts programs that are not Python."""
-        found = discovery.python_interpreters()
-        own = sys.version_info.minor
-        return found.get(own) or found[max(found)]
 
     async def _zygote(self, interpreter: Interpreter) -> Zygote:
         path = interpreter.executable
@@ -385,38 +345,3 @@ def _extensions_in(layers: Path | None) -> list[str]:
     if folder is None or not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_file() and os.access(path, os.X_OK))
-
-
-def _bootstrap(code: Path, layers: Path | None) -> list[str]:
-    """A function's own program, or a layer's."""
-    if not (code / "bootstrap").exists() and layers is not None and (layers / "bootstrap").exists():
-        return ["/opt/bootstrap"]
-    return ["/var/task/bootstrap"]
-
-
-class _Plan:
-    """How one runtime is run: forked from which zygote, with which additions to the tree, as which program."""
-
-    def __init__(
-        self,
-        forked_from: Interpreter,
-        runtime: Runtime,
-        *,
-        argv: Callable[[Path, Path | None], list[str]] = lambda _code, _layers: [],
-        python_version: str | None = None,
-        serves_runtime_api: bool = False,
-        can_be_shell: bool = False,
-        note: str = "",
-    ) -> None:
-        self.forked_from = forked_from
-        self.runtime = runtime
-        self.argv = argv
-        self.python_version = python_version
-        self.serves_runtime_api = serves_runtime_api
-        self.can_be_shell = can_be_shell
-        self.note = note
-
-    @property
-    def is_forked(self) -> bool:
-        """The runtime is the zygote's own interpreter: no program is started."""
-        return self.python_version is not None

@@ -11,7 +11,6 @@ def variables_of(spec: FunctionSpec, launch: Launch, *, python_version: str | No
     """Reserved variables over the function's own; those that Lambda lets a function change are only defaults."""
     key_id, secret, token = launch.credentials
     changeable = shell_variables() | {
-        "NODE_PATH": _node_path(spec.runtime),
         "AWS_ENDPOINT_URL": launch.endpoint,
     }
     reserved = {
@@ -39,8 +38,8 @@ def variables_of(spec: FunctionSpec, launch: Launch, *, python_version: str | No
         paths = [TASK_ROOT, f"{LAYERS}/python/lib/python{python_version}/site-packages", f"{LAYERS}/python", RUNTIME_DIR]
         own = spec.environment.get("PYTHONPATH")
         reserved["PYTHONPATH"] = ":".join([own, *paths] if own else paths)
-    if spec.runtime.startswith("provided"):
-        del changeable["NODE_PATH"]
+    if spec.runtime.startswith("nodejs"):
+        changeable["NODE_PATH"] = _node_path(spec.runtime)
     return changeable | dict(spec.environment) | reserved
 
 

@@ -67,6 +67,28 @@ def fill(placeholder: str, source: str, is_mounted: bool) -> None:
     _bind(Mount("bind", placeholder, source), placeholder)
 
 
+def make_room(target: str) -> None:
+    """A folder to scatter into later, for a program that starts in it and stays there."""
+    kernel.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, "size=256k,nr_inodes=1k,mode=755")
+    os.mkdir(os.path.join(target, "lib"), 0o755)  # the dynamic linker remembers for good which folders it found missing
+
+
+def scatter(target: str, source: str) -> None:
+    """Mount every entry of `source`, read-only, in the folder that `make_room` made, and make that read-only."""
+    names = os.listdir(source)
+    if "lib" not in names:
+        os.rmdir(os.path.join(target, "lib"))
+    for name in names:
+        origin, place = os.path.join(source, name), os.path.join(target, name)
+        if os.path.islink(origin):
+            os.symlink(os.readlink(origin), place)
+        else:
+            if name == "lib" and not os.path.isdir(origin):
+                os.rmdir(place)
+            _bind(Mount("bind", place, origin), place)
+    kernel.mount("", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
 def resize(target: str, size_bytes: int) -> None:
     """Change how much a tmpfs may hold."""
     options = "size=%d,nr_inodes=%d" % (size_bytes, inodes_of(size_bytes))
