@@ -18,10 +18,11 @@ PROBES = {
         " '/var/task/../../etc/shadow') if os.path.exists(p)]",
         [],
     ),
-    "the root folder": ("[n for n in os.listdir('/') if n not in {TREE}]", []),
+    "the root folder": ("[n for n in os.listdir('/') if n not in {TREE}]", [".packages"]),
     "processes of the machine": ("max(int(n) for n in os.listdir('/proc') if n.isdigit()) < 50", True),
     "environment of process 1": ("b'CANARY' in open('/proc/1/environ', 'rb').read()", False),
     "inherited descriptors": ("[n for n in range(4, 4096) if _is_open(n)]", []),
+    "the place of all code": ("os.listdir('/.packages')", []),
     "working folder leads out": ("os.path.realpath('/proc/self/cwd')", "/var/task"),
     # Nothing of the tree can be changed but what is meant for it.
     "writing to code": ("_error(lambda: open('/var/task/x', 'w'))", "EROFS"),

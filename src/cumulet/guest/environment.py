@@ -18,8 +18,8 @@ from cumulet.guest import extensions, shell, snapshot
 from cumulet.sandbox import enter, jail
 
 
-def run(launch: Dict[str, Any], channel_fd: int, output_fd: int, status_fd: int) -> None:
-    """Become the environment that `launch` describes. Never returns."""
+def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status_fd: int) -> None:
+    """Become the environment that `launch` describes, in a copy of the tree `base`. Never returns."""
     status = socket.socket(fileno=status_fd)
     try:
         enter.die_with_parent()
@@ -27,7 +27,7 @@ def run(launch: Dict[str, Any], channel_fd: int, output_fd: int, status_fd: int)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.setsid()
         start = _start_shell if launch.get("is_shell") else _start
-        pid, beside = start(launch, channel_fd, output_fd, status)
+        pid, beside = start(launch, base, channel_fd, output_fd, status)
         os.close(channel_fd)
         os.close(output_fd)
         _reap(pid, beside, status)
@@ -39,10 +39,10 @@ def run(launch: Dict[str, Any], channel_fd: int, output_fd: int, status_fd: int)
         os._exit(0)
 
 
-def _start(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> Tuple[int, Dict[int, str]]:
+def _start(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status: socket.socket) -> Tuple[int, Dict[int, str]]:
     """Enter the jail and start the extensions and then the runtime: its pid, and theirs with their names."""
     started = time.monotonic()
-    enter.enter(jail.from_json(launch["jail"]))
+    enter.enter(jail.from_json(launch["jail"]), base)
     jail_ms = (time.monotonic() - started) * 1000
     _tell(status, {"jailed": jail_ms})
     if launch["serves_runtime_api"]:
@@ -60,13 +60,15 @@ def _start(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: sock
     return pid, beside
 
 
-def _start_shell(launch: Dict[str, Any], channel_fd: int, output_fd: int, status: socket.socket) -> Tuple[int, Dict[int, str]]:
+def _start_shell(
+    launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status: socket.socket
+) -> Tuple[int, Dict[int, str]]:
     def start(gate: int) -> None:
         status.close()
         _become_runtime(launch, channel_fd, output_fd, gate)
 
     before_drop = functools.partial(snapshot.start_maker, status) if launch.get("is_template") else None
-    return shell.become(launch, status, start, before_drop), {}
+    return shell.become(launch, base, status, start, before_drop), {}
 
 
 def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gate: int = -1) -> None:

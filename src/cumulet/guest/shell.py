@@ -18,7 +18,11 @@ PACKAGES = "/.packages"
 
 
 def become(
-    launch: Dict[str, Any], status: socket.socket, start: Callable[[int], None], before_drop: Optional[Callable[[], None]] = None
+    launch: Dict[str, Any],
+    base: int,
+    status: socket.socket,
+    start: Callable[[int], None],
+    before_drop: Optional[Callable[[], None]] = None,
 ) -> int:
     """Build the jail, start the program by `start(gate)` in a child, wait for the order, and fill and close the jail.
 
@@ -26,7 +30,7 @@ def become(
     when the node no longer wants the shell. `before_drop` is `enter.confine`'s.
     """
     walls = jail.from_json(launch["jail"])
-    settings = enter.build(walls)
+    settings = enter.build(walls, base)
     if launch.get("scatters"):
         mounts.make_room(walls.cwd)
     gate, opener = os.pipe()

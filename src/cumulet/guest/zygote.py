@@ -1,8 +1,8 @@
 """A zygote: an interpreter that stands ready, with nobody's code in it, and becomes execution environments by forking.
 
-Started by the node with the control socket as file descriptor 3. Each request is one message: a JSON launch and, as passed file
-descriptors, the runtime's channel, its output pipe and the status socket. The answer is one message with a pidfd of the
-environment's first process.
+Started by the node with the control socket as file descriptor 3. Each request is one message. A JSON base (`sandbox.jail.Base`) is
+made ready for environments to stand in; the answer is `{}`. A JSON launch comes with, as passed file descriptors, the runtime's
+channel, its output pipe and the status socket; the answer has a pidfd of the environment's first process.
 """
 
 import gc
@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Dict
 
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CONTROL_FD = 3
@@ -21,7 +22,7 @@ def main() -> None:
     """Prepare, then fork for every request until the node is gone."""
     sys.path.insert(0, _PACKAGE_PARENT)
     from cumulet.guest import environment, preload
-    from cumulet.sandbox import enter, kernel, namespaces
+    from cumulet.sandbox import enter, jail, kernel, namespaces
 
     sys.path.remove(_PACKAGE_PARENT)
 
@@ -37,11 +38,21 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # so that no child's collector touches, and so copies, what is shared
     control.send(b"{}")
+    bases: "Dict[str, int]" = {}
     while True:
         data, ancillary, _flags, _address = control.recvmsg(_MAX_MESSAGE, socket.CMSG_SPACE(3 * 4))
         if not data:
             return
         fds = [fd for level, kind, raw in ancillary if kind == socket.SCM_RIGHTS for fd in _ints(raw)]
+        request = json.loads(data)
+        if "base" in request:
+            try:
+                base = jail.base_from_json(request["base"])
+                bases[base.key] = enter.make_base(base)
+                control.send(b"{}")
+            except (OSError, jail.JailError) as error:
+                control.send(json.dumps({"error": str(error)}).encode())
+            continue
         try:
             pid = namespaces.fork_into_new_pid_namespace()
         except OSError as error:
@@ -49,7 +60,7 @@ def main() -> None:
             pid = -1
         if pid == 0:
             control.close()
-            environment.run(json.loads(data), *fds)  # never returns
+            environment.run(request, bases[request["jail"]["base"]], *fds)  # never returns
         for fd in fds:
             os.close(fd)
         if pid > 0:

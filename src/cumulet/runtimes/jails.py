@@ -4,6 +4,7 @@ Pure but for asking which folders this machine has.
 """
 
 import functools
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT
 from cumulet.sandbox import mounts as trees
 from cumulet.sandbox.cgroup import Group
-from cumulet.sandbox.jail import Jail, Limits, Mount
+from cumulet.sandbox.jail import Base, Jail, Limits, Mount
 
 _SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SYSTEM_FILES = (
@@ -49,6 +50,24 @@ class Runtime:
     bound: tuple[tuple[str, str], ...] = ()
 
 
+_KEPT = "/var/runtime/.kept"
+PACKAGES = "/.packages"
+"""Where all unpacked archives stand while a jail is built; taken off before any code of a function runs."""
+
+
+@functools.cache
+def base_of(runtime: Runtime, *, root: Path, packages: Path) -> Base:
+    """What all jails of a runtime have in common."""
+    mounts = [*_system_mounts(), *(Mount("bind", folder, folder) for folder in runtime.folders)]
+    mounts += [Mount("device", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES]
+    mounts += [Mount("folder", target) for target in ("/proc", "/dev/shm", "/tmp", TASK_ROOT, LAYERS)]
+    mounts += [Mount("bind", _in_base(target), source) for source, target in runtime.bound]
+    mounts.append(Mount("bind", PACKAGES, str(packages)))
+    links = (*_system_links(), ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), *_STANDARD_LINKS)
+    key = hashlib.sha256(repr((root, mounts, links)).encode()).hexdigest()[:16]
+    return Base(key, str(root), tuple(mounts), links)
+
+
 @functools.cache
 def _system_mounts() -> tuple[Mount, ...]:
     folders = [path for path in _SYSTEM_FOLDERS if Path(path).is_dir() and not Path(path).is_symlink()]
@@ -62,22 +81,20 @@ def _system_links() -> tuple[tuple[str, str], ...]:
 
 
 def jail_of(
-    spec: FunctionSpec, runtime: Runtime, *, root: Path, code: Path | None, layers: Path | None, group: Group, number: int
+    spec: FunctionSpec, base: Base, *, code: str | None, layers: str | None, group: Group, number: int, is_shell: bool = False
 ) -> Jail:
-    """The jail of the node's `number`-th environment. `code` and `layers` are unpacked archives; without code both places are left
-    bare, to be filled when it is known whose environment this becomes."""
-    mounts = [*_system_mounts(), *(Mount("bind", folder, folder) for folder in runtime.folders)]
-    mounts += [Mount("proc", "/proc"), *(Mount("device", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES)]
-    mounts.append(_writable("/dev/shm", SHM_BYTES))
-    mounts.append(_writable("/tmp", spec.ephemeral_mb << 20))
-    mounts += [Mount("bind", target, source) for source, target in runtime.bound]
-    mounts += [Mount("bind", TASK_ROOT, str(code))] if code is not None else [Mount("folder", TASK_ROOT), Mount("folder", LAYERS)]
-    if layers is not None:
-        mounts.append(Mount("bind", LAYERS, str(layers)))
+    """The jail of the node's `number`-th environment. `code` and `layers` are names of folders of unpacked archives; without them
+    their places are left bare. A shell keeps all archives in sight, to fill them when it is known whose environment it becomes."""
+    mounts = [Mount("proc", "/proc"), _writable("/dev/shm", SHM_BYTES), _writable("/tmp", spec.ephemeral_mb << 20)]
+    mounts += [Mount("bind", kept.target[len(_KEPT) :], kept.target) for kept in base.mounts if kept.target.startswith(_KEPT)]
+    for place, name in ((TASK_ROOT, code), (LAYERS, layers)):
+        if name is not None:
+            mounts.append(Mount("bind", place, f"{PACKAGES}/{name}"))
     uid = _FIRST_UID + number % _UIDS
     return Jail(
-        root=str(root),
+        base=base.key,
         mounts=tuple(mounts),
+        taken_off=() if is_shell else (PACKAGES,),
         limits=limits_of(spec),
         cgroup=group,
         hostname="environment",
@@ -85,8 +102,12 @@ def jail_of(
         gid=uid,
         rlimits=((_RLIMIT_NOFILE, 1024, 1024), (_RLIMIT_NPROC, PROCESSES, PROCESSES)),
         cwd=TASK_ROOT,
-        symlinks=(*_system_links(), ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), *_STANDARD_LINKS),
     )
+
+
+def _in_base(target: str) -> str:
+    """Where the base has what is bound at `target`: elsewhere when the jail's own mounts would cover it."""
+    return _KEPT + target if target.startswith(("/tmp/", "/dev/shm/")) else target
 
 
 def limits_of(spec: FunctionSpec) -> Limits:

@@ -14,18 +14,20 @@ from cumulet.runtimes import discovery
 from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output, RuntimeStatus
 from cumulet.runtimes.discovery import Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
-from cumulet.runtimes.jails import Runtime, jail_of, limits_of
+from cumulet.runtimes.jails import Runtime, base_of, jail_of, limits_of
 from cumulet.runtimes.local_api import LocalApi
 from cumulet.runtimes.packages import PackageCache
 from cumulet.runtimes.plans import Plan, Plans, RuntimeUnavailable, own_python
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
-from cumulet.runtimes.shells import SHELL_PACKAGES, Key, Shell, Shells, StartShell
+from cumulet.runtimes.shells import Key, Shell, Shells, StartShell
 from cumulet.runtimes.snapshots import Snapshots, Template, initialised
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, variables_of
 from cumulet.runtimes.zygotes import Zygote
 from cumulet.sandbox import cgroup
+from cumulet.sandbox.jail import Base
 
+_PLACEHOLDERS = ".placeholders"
 _MOST_MEMORY_MB = 10_240
 _RESTORE_LIMIT_S = 10.0
 """For the hooks that run after a restore, as on Lambda."""
@@ -41,7 +43,7 @@ class NodeRuntimes:
 
     def __init__(self, folder: Path, packages: PackageCache, *, is_strict: bool = False, most_shells: int = 4) -> None:
         self._root = folder / "root"
-        self._placeholders = folder / "placeholders"
+        self._placeholders = packages.folder / _PLACEHOLDERS
         self._hosts = folder / "hosts"
         self._shells = Shells(most_shells)
         self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4)
@@ -78,7 +80,7 @@ class NodeRuntimes:
             with contextlib.suppress(JailFailed):  # why is told by the ordinary start that follows
                 return await self._restored(plan, launch, spec, output, started)
         is_shell = self._can_be_shell(plan) and not has_extensions
-        is_shell = is_shell and not (plan.stays_in_place and len(os.listdir(code)) > _MOST_SCATTERED)
+        is_shell = is_shell and not (plan.stays_in_place and sum(1 for _ in code.iterdir()) > _MOST_SCATTERED)
         shell = self._shells_for(plan).take(*self._shell_kind(spec, plan)) if is_shell else None
         if shell is not None:
             shell.tree.output = output
@@ -202,8 +204,6 @@ class NodeRuntimes:
         return (plan.forked_from.executable, plan.runtime, argv, size), partial(self._start_shell, spec, plan, list(argv))
 
     async def _start_shell(self, spec: FunctionSpec, plan: Plan, argv: list[str], *, is_template: bool = False) -> Shell:
-        code, layers = self._placeholders / "task", self._placeholders / "opt"
-        runtime = Runtime(plan.runtime.folders, (*plan.runtime.bound, (str(self._packages.folder), SHELL_PACKAGES)))
         if plan.is_forked:
             spec = replace(spec, memory_mb=_MOST_MEMORY_MB, ephemeral_mb=_SHELL_TMP_MB)
         if plan.prepare is not None:
@@ -211,14 +211,15 @@ class NodeRuntimes:
         zygote = await self._zygote(plan.forked_from)
         self._started += 1
         group, number = cgroup.below(self._group, f"shell-{self._started}"), self._started
+        base = self._base_of(plan.runtime)
         jail = jail_of(
             spec,
-            runtime,
-            root=self._root,
-            code=None if plan.is_forked or plan.stays_in_place else code,
-            layers=None if plan.is_forked else layers,
+            base,
+            code=None if plan.is_forked or plan.stays_in_place else f"{_PLACEHOLDERS}/task",
+            layers=None if plan.is_forked else f"{_PLACEHOLDERS}/opt",
             group=group,
             number=number,
+            is_shell=True,
         )
         if not plan.is_forked and not plan.stays_in_place:
             jail = replace(jail, cwd="/")  # a program may still be starting when its placeholder is taken away
@@ -232,7 +233,7 @@ class NodeRuntimes:
             "scatters": plan.stays_in_place,
             "is_template": is_template,
         }
-        tree, channel = await zygote.fork(request, lambda _: None, group)
+        tree, channel = await zygote.fork(request, base, lambda _: None, group)
         channel.setblocking(False)
         shell = Shell(tree, channel)
         try:
@@ -260,7 +261,9 @@ class NodeRuntimes:
         extensions = _extensions_in(layers)
         serves_api = plan.serves_runtime_api or bool(extensions)
         runtime = self._with_hosts(plan.runtime) if extensions else plan.runtime
-        jail = jail_of(spec, runtime, root=self._root, code=code, layers=layers, group=group, number=self._started)
+        base = self._base_of(runtime)
+        layers_name = layers.name if layers is not None else None
+        jail = jail_of(spec, base, code=code.name, layers=layers_name, group=group, number=self._started)
         request = {
             "jail": jail,
             "environment": variables_of(spec, launch, python_version=plan.python_version),
@@ -270,12 +273,15 @@ class NodeRuntimes:
         }
         phases = {"prepare": (time.monotonic() - started) * 1000}
         forking = time.monotonic()
-        tree, channel = await zygote.fork(request, output, group)
+        tree, channel = await zygote.fork(request, base, output, group)
         phases["fork"] = (time.monotonic() - forking) * 1000
         api = LocalApi(spec, tree, tuple(extensions)) if serves_api else None
         environment = await self._attached(plan, launch, spec, tree, channel, phases, api)
         self._keep(environment, tree)
         return environment
+
+    def _base_of(self, runtime: Runtime) -> Base:
+        return base_of(runtime, root=self._root, packages=self._packages.folder)
 
     def _keep(self, environment: Environment, tree: ProcessTree) -> None:
         self._live.add(environment)

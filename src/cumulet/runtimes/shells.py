@@ -14,9 +14,6 @@ from dataclasses import asdict, dataclass, field
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.sandbox.jail import Limits
 
-SHELL_PACKAGES = "/.packages"
-"""Where all unpacked archives stand in a shell until it is somebody's; `guest.shell` takes it off before any code runs."""
-
 
 @dataclass(slots=True)
 class Shell:

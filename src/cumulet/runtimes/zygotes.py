@@ -17,6 +17,7 @@ import cumulet
 from cumulet.runtimes.contract import Output
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.sandbox import cgroup
+from cumulet.sandbox.jail import Base
 
 _SCRIPT = Path(cumulet.__file__).parent / "guest" / "zygote.py"
 
@@ -26,6 +27,7 @@ class Zygote:
 
     def __init__(self, executable: str) -> None:
         self.executable = executable
+        self._bases: dict[str, asyncio.Future[int]] = {}
         self._waiting: list[asyncio.Future[int]] = []
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,9 +49,18 @@ class Zygote:
     def is_open(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    async def fork(self, launch: dict[str, Any], output: Output, group: cgroup.Group) -> tuple[ProcessTree, socket.socket]:
+    async def fork(
+        self, launch: dict[str, Any], base: Base, output: Output, group: cgroup.Group
+    ) -> tuple[ProcessTree, socket.socket]:
         """A new environment and the node's end of its channel. Raises JailFailed when the zygote cannot fork."""
         loop = asyncio.get_running_loop()
+        if base.key not in self._bases:
+            made = self._bases[base.key] = loop.create_future()
+            made.add_done_callback(lambda _: made.exception())
+            self._control.send(orjson.dumps({"base": base}))
+            self._waiting.append(made)
+        if not self._bases[base.key].done():
+            await asyncio.shield(self._bases[base.key])
         channel, their_channel = socket.socketpair()
         output_fd, their_output = os.pipe()
         status, their_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

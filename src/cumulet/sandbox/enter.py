@@ -2,26 +2,53 @@
 
 import os
 import signal
+import socket
+import sys
 from typing import Callable, Optional, Tuple
 
 from cumulet.sandbox import cgroup, kernel, mounts, namespaces, privileges, rlimits, seccomp
-from cumulet.sandbox.jail import Jail, JailError
+from cumulet.sandbox.jail import Base, Jail, JailError
 
 _FILTER = seccomp.program()
 _TEMPLATE_FILTER = seccomp.program(allowed=("setns",))
 
 
-def enter(jail: Jail) -> None:
+def enter(jail: Jail, base: int) -> None:
     """Confine the calling process, process 1 of a new pid namespace, for good. Raises JailError: then it must end at once.
 
-    The caller is root, or the owner of a user namespace (`namespaces.become_owner_of_namespaces`).
+    `base` is what `make_base` returned. The caller is root, or the owner of a user namespace
+    (`namespaces.become_owner_of_namespaces`).
     """
     proc_self = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
-    build(jail).close()
+    build(jail, base).close()
     confine(jail, proc_self)
 
 
-def build(jail: Jail) -> cgroup.Settings:
+def make_base(base: Base) -> int:
+    """The mount namespace, as a descriptor, in which the base is the whole tree. Made in a child. Raises JailError."""
+    done, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        try:
+            kernel.unshare(namespaces.NEWNS)
+            made = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+            mounts.make_private()
+            mounts.assemble(base)
+            mounts.pivot(base)
+            theirs.sendmsg([b"made"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, made.to_bytes(4, sys.byteorder))])
+        except OSError as error:
+            theirs.send(str(error).encode())
+        finally:
+            os._exit(0)
+    theirs.close()
+    message, ancillary, _flags, _address = done.recvmsg(1 << 12, socket.CMSG_SPACE(4))
+    done.close()
+    for _level, kind, raw in ancillary:
+        if kind == socket.SCM_RIGHTS:
+            return int.from_bytes(raw[:4], sys.byteorder)
+    raise JailError("base", message.decode())
+
+
+def build(jail: Jail, base: int) -> cgroup.Settings:
     """The first half: the caller stands inside the walls, but could still climb them. Raises JailError.
 
     Returns the group's limits, to be changed or closed before the second half.
@@ -32,12 +59,11 @@ def build(jail: Jail) -> cgroup.Settings:
         cgroup.join(jail.cgroup, jail.limits)  # first: afterwards its path is out of sight
         settings = cgroup.Settings(jail.cgroup)
         step = "namespaces"
-        kernel.unshare(namespaces.NEWNS | namespaces.NEWIPC | namespaces.NEWUTS)
+        kernel.setns(base, namespaces.NEWNS)  # into the tree that all jails of this kind share,
+        kernel.unshare(namespaces.NEWNS | namespaces.NEWIPC | namespaces.NEWUTS)  # and at once into a copy of it
         kernel.sethostname(jail.hostname)
         step = "mounts"
-        mounts.make_private()
-        mounts.assemble(jail, uid, gid)
-        mounts.pivot(jail)
+        mounts.add(jail, uid, gid)
     except OSError as error:
         raise JailError(step, str(error))
     return settings

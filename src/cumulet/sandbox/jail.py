@@ -35,24 +35,38 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Base:
+    """The part of a file tree that all jails of a kind have in common, put together once and then copied: read-only, but for the
+    bare folders in which each jail mounts what is its own.
+
+    `root` is an existing empty folder on the host where it is put together before the pivot. `key` names it.
+    """
+
+    key: str
+    root: str
+    mounts: Tuple[Mount, ...]
+    symlinks: Tuple[Tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Jail:
-    """`root` is an existing empty folder on the host where the tree is put together before the pivot.
+    """`mounts` are made in the order given in the tree of the base, from sources inside it; then `taken_off` are unmounted.
 
     `cgroup` holds (controller, absolute folder of this environment's group); empty where none can be had. `uid` and `gid` are
     the host's ids that user code runs under when the node is root; otherwise the node's own are used. `rlimits` are (RLIMIT_*
     number, soft, hard). `cwd` is the folder to start in.
     """
 
-    root: str
+    base: str
     mounts: Tuple[Mount, ...]
     limits: Limits
+    taken_off: Tuple[str, ...] = ()
     cgroup: Tuple[Tuple[str, str], ...] = ()
     hostname: str = "cumulet"
     uid: int = 65534
     gid: int = 65534
     rlimits: Tuple[Tuple[int, int, int], ...] = ()
     cwd: str = "/var/task"
-    symlinks: Tuple[Tuple[str, str], ...] = ()
 
 
 def from_json(data: Dict[str, Any]) -> Jail:
@@ -62,8 +76,14 @@ def from_json(data: Dict[str, Any]) -> Jail:
     fields["limits"] = Limits(**data["limits"])
     fields["cgroup"] = tuple((str(a), str(b)) for a, b in data["cgroup"])
     fields["rlimits"] = tuple((int(a), int(b), int(c)) for a, b, c in data["rlimits"])
-    fields["symlinks"] = tuple((str(a), str(b)) for a, b in data["symlinks"])
+    fields["taken_off"] = tuple(data["taken_off"])
     return Jail(**fields)
+
+
+def base_from_json(data: Dict[str, Any]) -> Base:
+    """The base of a JSON object with its fields."""
+    mounts = tuple(Mount(**mount) for mount in data["mounts"])
+    return Base(data["key"], data["root"], mounts, tuple((str(a), str(b)) for a, b in data["symlinks"]))
 
 
 class JailError(Exception):

@@ -3,7 +3,7 @@
 import os
 
 from cumulet.sandbox import kernel
-from cumulet.sandbox.jail import Jail, Mount
+from cumulet.sandbox.jail import Base, Jail, Mount
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -39,20 +39,28 @@ def make_private() -> None:
     kernel.mount("", "/", "", MS_REC | MS_PRIVATE)
 
 
-def assemble(jail: Jail, owner_uid: int, owner_gid: int) -> None:
-    """Put the jail's tree together at `jail.root`. tmpfs folders belong to the given ids."""
-    kernel.mount("cumulet", jail.root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=2k,mode=755")
-    for mount in jail.mounts:
-        _make(mount, jail.root + mount.target, owner_uid, owner_gid)
-    for target, points_to in jail.symlinks:
-        path = jail.root + target
+def assemble(base: Base) -> None:
+    """Put a base together at its root."""
+    kernel.mount("cumulet", base.root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=2k,mode=755")
+    for mount in base.mounts:
+        _make(mount, base.root + mount.target, 0, 0)
+    for target, points_to in base.symlinks:
+        path = base.root + target
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.symlink(points_to, path)
 
 
-def pivot(jail: Jail) -> None:
-    """Make `jail.root` the root, read-only, and let go of the old one."""
-    os.chdir(jail.root)
+def add(jail: Jail, owner_uid: int, owner_gid: int) -> None:
+    """Mount what is the jail's own where the caller's root is a copy of its base. tmpfs folders belong to the given ids."""
+    for mount in jail.mounts:
+        _make(mount, mount.target, owner_uid, owner_gid)
+    for target in jail.taken_off:
+        take_off(target)
+
+
+def pivot(base: Base) -> None:
+    """Make the base's root the root, read-only, and let go of the old one."""
+    os.chdir(base.root)
     kernel.pivot_root(".", ".")  # the old root is stacked on the new one at the same place, and taken off again
     kernel.umount(".", MNT_DETACH)
     os.chdir("/")

@@ -1,0 +1,59 @@
+"""From nothing to many executions at once: a function that sleeps for a second, called by as many connections in the same moment.
+
+    python bench/burst.py [--calls 1000]
+
+Prints JSON lines: how long until all were answered, how many failed, how many environments were started a second.
+"""
+
+import argparse
+import asyncio
+import base64
+import io
+import tempfile
+import time
+import zipfile
+from collections import Counter
+
+from functions import KEY, RUNTIME, Lambda
+from http_client import Node, call_once, emit, percentile, run
+
+CODE = "import time\ndef handler(event, context):\n    time.sleep(1)\n    return 'slept'\n"
+
+
+async def main(options) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        made.writestr("index.py", CODE)
+    key = f"{KEY.access_key_id}:{KEY.secret}"
+    settings = ["--port", "0", "--root-key", key, "--durability", "os", "--quiet", *options.node]
+    with tempfile.TemporaryDirectory() as folder, Node("-m", "cumulet.cli", "up", "--data", folder, *settings) as node:
+        api = Lambda(node.url)
+        document = {
+            "FunctionName": "sleeper",
+            "Runtime": RUNTIME,
+            "Handler": "index.handler",
+            "Role": "arn:aws:iam::000000000000:role/bench",
+            "Code": {"ZipFile": base64.b64encode(buffer.getvalue()).decode()},
+            "Timeout": 60,
+        }
+        await api.call("POST", "/2015-03-31/functions", document)
+        await asyncio.sleep(0.3)
+        request = api.invoke("sleeper")
+        started = time.perf_counter()
+        answers = await asyncio.gather(*(call_once(api.url, request) for _ in range(options.calls)), return_exceptions=True)
+        wall_s = time.perf_counter() - started
+    for each in answers:
+        if not isinstance(each, BaseException) and each[0] != 200:
+            print(each[1][:300])
+            break
+    outcomes = Counter(type(each).__name__ if isinstance(each, BaseException) else str(each[0]) for each in answers)
+    took_s = [each[2] for each in answers if not isinstance(each, BaseException) and each[0] == 200]
+    emit(what="burst", calls=options.calls, wall_s=round(wall_s, 2), outcomes=dict(outcomes), p50_ms=percentile(took_s, 50))
+    emit(what="environments started", per_s=round(len(took_s) / max(0.001, max(took_s) - 1)))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("node", nargs="*", help="more options of cumulet up, after --")
+    run(main(parser.parse_args()))
