@@ -78,7 +78,7 @@ class NodeRuntimes:
             with contextlib.suppress(JailFailed):  # why is told by the ordinary start that follows
                 return await self._restored(plan, launch, spec, output, started)
         is_shell = self._can_be_shell(plan) and not has_extensions
-        is_shell = is_shell and not (plan.stays_in_place and len(os.listdir(code)) > _MOST_SCATTERED)
+        is_shell = is_shell and not (plan.stays_in_place and len(list(code.iterdir())) > _MOST_SCATTERED)
         shell = self._shells_for(plan).take(*self._shell_kind(spec, plan)) if is_shell else None
         if shell is not None:
             shell.tree.output = output
