@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -165,3 +166,37 @@ def test_awslambdaric_as_runtime_client_of_a_custom_runtime(node):
     files = {"bootstrap": bootstrap, "index.py": code, **_installed("awslambdaric")}
     lambdas = _create(node, "ric", "provided.al2023", "index.handler", _zip(files, executable=("bootstrap",)))
     assert _call(lambdas, "ric", {"a": 1})[0] == [{"a": 1}, "ric", "512"]
+
+
+RIC = Path(os.environ.get("CUMULET_TEST_NODE_RIC", MODULES / "aws-lambda-ric"))
+
+
+@pytest.mark.skipif(
+    not list(RIC.glob("dist/*.node")) or not shutil.which("node"),
+    reason="no built aws-lambda-ric: npm install it (cmake, autoconf, libtool, g++), and set CUMULET_TEST_NODE_RIC to its folder",
+)
+def test_aws_lambda_ric_as_runtime_client_of_a_custom_runtime(node):
+    bootstrap = b"#!/bin/sh\nexport HOME=/tmp\nexec node /var/task/node_modules/aws-lambda-ric/bin/index.mjs $_HANDLER\n"
+    code = b"""
+exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
+  stream = awslambda.HttpResponseStream.from(stream, { statusCode: 202 });
+  stream.write("a");
+  stream.write(JSON.stringify([event, context.functionName, context.memoryLimitInMB]));
+  stream.end();
+});
+exports.plain = async (event, context) => [event, context.functionName, context.memoryLimitInMB];
+exports.fails = async () => { throw new RangeError("far"); };
+"""
+    packed = [*RIC.glob("dist/*"), *RIC.glob("bin/*"), RIC / "package.json"]
+    others = [path for name in ("@aws/lambda-invoke-store",) for path in (RIC.parent / name).rglob("*")]
+    files = {f"node_modules/{path.relative_to(RIC.parent)}": path.read_bytes() for path in packed + others if path.is_file()}
+    archive = _zip({"bootstrap": bootstrap, "index.js": code, **files}, executable=("bootstrap",))
+    lambdas = _create(node, "node-ric", "provided.al2023", "index.plain", archive)
+    assert _call(lambdas, "node-ric", {"a": 1})[0] == [{"a": 1}, "node-ric", "512"]
+    _create(node, "node-ric-fails", "provided.al2023", "index.fails", archive)
+    failed = lambdas.invoke(FunctionName="node-ric-fails")
+    assert failed["FunctionError"] == "Unhandled" and json.loads(failed["Payload"].read())["errorType"] == "RangeError"
+    _create(node, "node-ric-streams", "provided.al2023", "index.handler", archive)
+    *chunks, last = lambdas.invoke_with_response_stream(FunctionName="node-ric-streams", Payload=b"3")["EventStream"]
+    body = b"".join(event["PayloadChunk"]["Payload"] for event in chunks)
+    assert body == b'{"statusCode":202}' + bytes(8) + b'a[3,"node-ric-streams","512"]' and last == {"InvokeComplete": {}}

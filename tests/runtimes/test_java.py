@@ -75,6 +75,7 @@ async def test_the_context_and_the_variables_are_complete(bench, classes, is_she
         assert "fork" not in environment.phases
     client = json.dumps({"custom": {"a": "1"}, "client": {"app_title": "t"}})
     told = json.loads((await bench.call(environment, client_context=client)).payload)
+    assert "arn" in told, told
     assert told["arn"].endswith(":function:f") and told["memory"] == 512 and told["left"] is True
     assert (told["custom"], told["title"], told["identity"]) == ({"a": "1"}, "t", None)
     assert (told["mine"], told["key"], told["zone"]) == ("1", "AKID", "UTC")

@@ -121,7 +121,15 @@ class Plans:
         """A program that cannot fork, and so is started ahead as a shell where the function's variables allow it."""
         language = next(language for language in _READ_AT_START if spec.runtime.startswith(language))
         is_ordinary = not any(name.startswith(_READ_AT_START[language]) for name in spec.environment)
-        return Plan(own_python(), runtime, argv=lambda _code, _layers: argv, note=note, can_be_shell=is_ordinary, prepare=prepare)
+        return Plan(
+            own_python(),
+            runtime,
+            argv=lambda _code, _layers: argv,
+            can_be_shell=is_ordinary,
+            stays_in_place=language == "java",
+            note=note,
+            prepare=prepare,
+        )
 
     def _choose(self, found: dict[int, Interpreter], runtime: str, language: str) -> Interpreter:
         chosen = discovery.choose(found, discovery.wanted_version(runtime), is_strict=self.is_strict)
