@@ -86,7 +86,14 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         iam, sts = IamService(store, clock, keys), StsService(store, clock, keys)
 
         packages = PackageCache(settings.data / "packages", store.blobs)
-        runtimes = NodeRuntimes(settings.data / "run", packages, is_strict=settings.strict_runtimes, most_shells=settings.shells)
+        memory_budget_mb = settings.memory_budget_mb or _three_quarters_of_memory_mb()
+        runtimes = NodeRuntimes(
+            settings.data / "run",
+            packages,
+            is_strict=settings.strict_runtimes,
+            most_shells=settings.shells,
+            most_memory_mb=memory_budget_mb,
+        )
         closing.push_async_callback(runtimes.close)
         await runtimes.open()
 
@@ -97,7 +104,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             partial(_role_credentials, keys, clock),
             lambda: endpoint,
             account_concurrency=settings.account_concurrency,
-            memory_budget_mb=settings.memory_budget_mb or _three_quarters_of_memory_mb(),
+            memory_budget_mb=memory_budget_mb,
             keep_alive_s=settings.keep_alive_s,
         )
         invoker = MeteredInvoker(local, metrics, clock)

@@ -18,8 +18,8 @@ class Crash(Exception):
 
 
 class PlainEnvironment:
-    def __init__(self, id, spec, handler, output):
-        self.id, self.spec, self._handler, self._output = id, spec, handler, output
+    def __init__(self, id, spec, handler, output, peak_mb):
+        self.id, self.spec, self._handler, self._output, self._peak_mb = id, spec, handler, output, peak_mb
         self.init_ms, self.phases = 1.0, {"fork": 0.5, "jail": 0.5, "init": 1.0}
         self.running = None
         self.exited = asyncio.get_running_loop().create_future()
@@ -58,7 +58,7 @@ class PlainEnvironment:
             self.exited.set_result(exit)
 
     def max_memory_mb(self, ran_s):
-        return 10
+        return self._peak_mb
 
     def expire(self):
         if self.running is not None:
@@ -71,13 +71,15 @@ class PlainRuntimes:
     def __init__(self):
         self.handlers = {}
         self.environments = []
+        self.taken_mb = 0
+        self.peak_mb = 10
 
     async def start(self, spec, launch, output):
         await asyncio.sleep(0)
         handler = self.handlers[spec.handler]
         if isinstance(handler, Exception):
             raise handler
-        environment = PlainEnvironment(launch.id, spec, handler, output)
+        environment = PlainEnvironment(launch.id, spec, handler, output, self.peak_mb)
         self.environments.append(environment)
         return environment
 
@@ -86,6 +88,9 @@ class PlainRuntimes:
 
     def retire(self, function_id):
         pass
+
+    def memory_mb(self):
+        return self.taken_mb
 
     @property
     def live(self):

@@ -157,6 +157,7 @@ async def test_what_is_reserved_is_the_functions_own(make_bench):
 
 async def test_a_full_node_evicts_idle_environments_and_makes_others_wait(make_bench):
     bench = make_bench(memory_budget_mb=256)
+    bench.runtimes.peak_mb = 100
 
     async def slow(event, write):
         await asyncio.sleep(0.02)
@@ -168,6 +169,28 @@ async def test_a_full_node_evicts_idle_environments_and_makes_others_wait(make_b
     results = await asyncio.gather(*(bench.invoke(spec) for spec in specs * 2))
     assert all(result.function_error is None for result in results)
     assert bench.invoker.pool.used_mb <= 256
+
+
+async def test_environments_are_counted_for_what_they_take(make_bench):
+    bench = make_bench(memory_budget_mb=256)
+
+    async def slow(event, write):
+        await asyncio.sleep(0.02)
+
+    results = await asyncio.gather(*(bench.invoke(bench.define("f", slow)) for _ in range(16)))
+    assert all(result.function_error is None for result in results)
+    assert len(bench.runtimes.live) == 16 and bench.invoker.pool.used_mb == 16 * 13
+
+
+async def test_a_node_that_is_really_full_evicts(make_bench):
+    bench = make_bench(memory_budget_mb=256)
+    for name in "abcd":
+        await bench.invoke(bench.define(name, lambda event, write: None))
+    bench.invoker.pool.relieve(240)
+    await asyncio.sleep(0)
+    assert len(bench.runtimes.live) == 3
+    bench.invoker.pool.relieve(200)
+    assert len(bench.runtimes.live) == 3
 
 
 async def test_idle_environments_expire(make_bench):

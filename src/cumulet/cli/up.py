@@ -44,7 +44,7 @@ def _key_pair(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option("--in-memory", is_flag=True, help="Keep nothing on disk: for tests.")
 @click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime version that this machine lacks.")
 @click.option("--shells", type=click.IntRange(min=0), default=4, show_default=True, help="Node.js, Java and Ruby started ahead.")
-@click.option("--memory-budget-mb", type=click.IntRange(min=128), help="Bound on the memory sizes of all live environments.")
+@click.option("--memory-budget-mb", type=click.IntRange(min=128), help="Bound on what all live environments take together.")
 @click.option("--demo", is_flag=True, help="Deploy a sample function once the node answers, and call it.")
 @click.option("--quiet", is_flag=True, help="No request log on stderr.")
 def command(

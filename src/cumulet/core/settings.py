@@ -12,9 +12,8 @@ DEFAULT_ACCOUNT = "000000000000"
 class Settings:
     """`root_key` is (access key id, secret) for the default account; None: made at the first start and kept.
 
-    `memory_budget_mb` bounds the sum of the memory sizes of all live execution environments; None: three quarters of
-    the machine's memory. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes
-    a free one.
+    `memory_budget_mb` bounds what all live execution environments take together; None: three quarters of the machine's
+    memory. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a free one.
     """
 
     data: Path

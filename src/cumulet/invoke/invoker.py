@@ -84,6 +84,7 @@ class LocalInvoker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _EXPIRY_INTERVAL_S)
             self.pool.expire()
+            self.pool.relieve(self._runtimes.memory_mb())
 
     async def drain(self, limit_s: float) -> None:
         """Wait for what is running, for at most `limit_s`."""
@@ -168,11 +169,13 @@ class LocalInvoker:
         finally:
             timer.cancel()
         duration_ms = (self._clock.monotonic_s() - started) * 1000
+        max_memory_mb = environment.max_memory_mb(duration_ms / 1000)
+        self.pool.learn(spec, max_memory_mb)
         report = reports.Report(
             request_id=invocation.request_id,
             duration_ms=min(duration_ms, spec.timeout_s * 1000.0),
             memory_mb=spec.memory_mb,
-            max_memory_mb=environment.max_memory_mb(duration_ms / 1000),
+            max_memory_mb=max_memory_mb,
             init_ms=environment.init_ms if is_cold and not is_provisioned else None,
             status=status,
             error_type=answer.error_type,
@@ -221,7 +224,7 @@ class LocalInvoker:
         try:
             environment = await self._runtimes.start(spec, launch, output.feed)
         except BaseException:
-            self.pool.give_back(spec.memory_mb)
+            self.pool.give_back(spec)
             raise
         self._outputs[environment.id] = output
         cold_ms = sum(environment.phases.values())

@@ -2,7 +2,7 @@
 
 Idle environments of one function version are a stack, so that the last used is used again and the others grow old. When the
 budget is full the idle environment of the least worth goes, by greedy-dual: the clock at its last use, plus how often its
-version is called times what its cold start cost, divided by its size. https://doi.org/10.1145/3445814.3446757
+version is called times what its cold start cost, divided by its size (`sizes`). https://doi.org/10.1145/3445814.3446757
 """
 
 import asyncio
@@ -14,10 +14,13 @@ from dataclasses import dataclass
 
 from cumulet.core.clock import Clock
 from cumulet.invoke.faults import ServiceUnavailable
+from cumulet.invoke.sizes import Sizes
 from cumulet.runtimes.contract import Environment, FunctionSpec
 
 PoolKey = tuple[str, str, str]
 _MAX_WAIT_S = 10.0
+_FULL = 0.9
+"""The share of the budget that may really be taken before idle environments go."""
 
 
 @dataclass(slots=True)
@@ -41,19 +44,20 @@ class Pool:
         self._clock = clock
         self._budget_mb = budget_mb
         self._keep_alive_s = keep_alive_s
-        self._used_mb = 0
+        self._sizes = Sizes()
         self._idle: dict[PoolKey, deque[Member]] = {}
         self._uses: dict[PoolKey, int] = {}
         self._members: dict[str, Member] = {}
         self._heap: list[tuple[float, int, Member]] = []
         self._entries = itertools.count()
         self._dual_clock = 0.0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[FunctionSpec, asyncio.Future[None]]] = deque()
         self.on_lost: Callable[[Member], None] = lambda member: None
 
     @property
     def used_mb(self) -> int:
-        return self._used_mb
+        """What the live environments are counted for."""
+        return self._sizes.used_mb
 
     @property
     def live(self) -> int:
@@ -80,32 +84,47 @@ class Pool:
             raise ServiceUnavailable(
                 f"the node has {self._budget_mb} MB for environments, and this function wants {spec.memory_mb}"
             )
-        if not self._waiting and self._evict_until_fits(spec.memory_mb):
-            self._used_mb += spec.memory_mb
+        if not self._waiting and self._evict_until_fits(spec):
+            self._sizes.take(spec)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((spec.memory_mb, turn))
+        self._waiting.append((spec, turn))
         try:
             await asyncio.wait_for(turn, _MAX_WAIT_S)
         except TimeoutError:
             raise ServiceUnavailable("the node has no memory left for another environment") from None
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back(spec.memory_mb)
+                self.give_back(spec)
             raise
 
-    def give_back(self, memory_mb: int) -> None:
+    def give_back(self, spec: FunctionSpec) -> None:
         """Memory of an environment that is gone, or was never made."""
-        self._used_mb -= memory_mb
+        self._sizes.give_back(spec)
+        self._serve_waiting()
+
+    def learn(self, spec: FunctionSpec, peak_mb: int) -> None:
+        """An environment of the version has taken so much memory at most."""
+        if self._sizes.learn(spec, peak_mb):
+            self._serve_waiting()
+
+    def relieve(self, used_mb: int) -> None:
+        """The environments really take so much together: when that is near the budget, evict as much as is too much."""
+        excess_mb = used_mb - int(self._budget_mb * _FULL)
+        while excess_mb > 0 and (victim := self._least_worth()) is not None:
+            excess_mb -= self._sizes.of(victim.environment.spec)
+            self._evict(victim)
+
+    def _serve_waiting(self) -> None:
         while self._waiting:
-            wanted, turn = self._waiting[0]
+            spec, turn = self._waiting[0]
             if turn.done():
                 self._waiting.popleft()
                 continue
-            if not self._evict_until_fits(wanted):
+            if not self._evict_until_fits(spec):
                 return
             self._waiting.popleft()
-            self._used_mb += wanted
+            self._sizes.take(spec)
             turn.set_result(None)
 
     def add(self, environment: Environment, cold_ms: float, *, is_provisioned: bool = False) -> Member:
@@ -126,12 +145,12 @@ class Pool:
         member.idle_since_s = self._clock.monotonic_s()
         self._idle.setdefault(spec.pool_key, deque()).append(member)
         if not member.is_provisioned:
-            worth = self._uses.get(spec.pool_key, 1) * max(member.cold_ms, 1.0) / spec.memory_mb
+            worth = self._uses.get(spec.pool_key, 1) * max(member.cold_ms, 1.0) / self._sizes.of(spec)
             member.priority = self._dual_clock + worth
             member.entry = next(self._entries)
             heapq.heappush(self._heap, (member.priority, member.entry, member))
         if self._waiting:
-            self.give_back(0)
+            self._serve_waiting()
 
     def retire(self, function_id: str, keep: PoolKey | None = None) -> None:
         """A function changed or is gone: environments of `keep`'s version but of another configuration die when they are idle;
@@ -166,19 +185,22 @@ class Pool:
         member.is_retired = True
         self._kill_if_idle(member)
 
-    def _evict_until_fits(self, wanted_mb: int) -> bool:
-        """Evict idle environments of the least worth until `wanted_mb` fit. Being killed, they count as gone at once."""
-        while self._used_mb + wanted_mb > self._budget_mb:
+    def _evict_until_fits(self, spec: FunctionSpec) -> bool:
+        """Evict idle environments of the least worth until one of the version fits."""
+        while self._sizes.used_mb + self._sizes.of(spec) > self._budget_mb:
             victim = self._least_worth()
             if victim is None:
                 return False
-            self._dual_clock = victim.priority
-            stack = self._idle[victim.environment.spec.pool_key]
-            stack.remove(victim)
-            self._used_mb -= victim.environment.spec.memory_mb
-            victim.is_given_back = True
-            victim.environment.kill()
+            self._evict(victim)
         return True
+
+    def _evict(self, victim: Member) -> None:
+        """Being killed, it counts as gone at once."""
+        self._dual_clock = victim.priority
+        self._idle[victim.environment.spec.pool_key].remove(victim)
+        self._sizes.give_back(victim.environment.spec)
+        victim.is_given_back = True
+        victim.environment.kill()
 
     def _least_worth(self) -> Member | None:
         while self._heap:
@@ -202,5 +224,5 @@ class Pool:
             stack.remove(member)
         member.entry = -1
         if not member.is_given_back:
-            self.give_back(member.environment.spec.memory_mb)
+            self.give_back(member.environment.spec)
         self.on_lost(member)

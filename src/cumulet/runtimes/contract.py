@@ -189,6 +189,10 @@ class Runtimes(Protocol):
         """The function is gone: nothing of it is kept ready."""
         ...
 
+    def memory_mb(self) -> int:
+        """What all environments really take together; 0 where nothing counts it."""
+        ...
+
     def statuses(self) -> list[RuntimeStatus]: ...
 
     async def close(self) -> None:

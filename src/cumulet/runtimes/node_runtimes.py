@@ -42,7 +42,10 @@ _PYTHON_REFILL_DELAY_S = 0.005
 class NodeRuntimes:
     """Keeps a zygote per interpreter, started when first needed, and every environment that they forked."""
 
-    def __init__(self, folder: Path, packages: PackageCache, *, is_strict: bool = False, most_shells: int = 4) -> None:
+    def __init__(
+        self, folder: Path, packages: PackageCache, *, is_strict: bool = False, most_shells: int = 4, most_memory_mb: int = 0
+    ) -> None:
+        self._most_memory_mb = most_memory_mb
         self._root = folder / "root"
         self._placeholders = packages.folder / _PLACEHOLDERS
         self._hosts = folder / "hosts"
@@ -67,6 +70,8 @@ class NodeRuntimes:
         self._packages.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         await asyncio.to_thread(cgroup.sweep_stale)
         self._group = await asyncio.to_thread(cgroup.open_node_group)
+        if self._most_memory_mb:
+            cgroup.limit_memory(self._group, self._most_memory_mb << 20)
         await self._zygote(own_python())
 
     async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
@@ -290,6 +295,9 @@ class NodeRuntimes:
     def _keep(self, environment: Environment, tree: ProcessTree) -> None:
         self._live.add(environment)
         tree.on_exit = lambda: self._live.discard(environment)
+
+    def memory_mb(self) -> int:
+        return cgroup.used_memory(self._group) >> 20
 
     def statuses(self) -> list[RuntimeStatus]:
         return discovery.survey_runtimes(is_strict=self._plans.is_strict)

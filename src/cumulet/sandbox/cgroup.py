@@ -119,6 +119,30 @@ def below(group: Group, name: str) -> Group:
     return tuple((controller, os.path.join(folder, name)) for controller, folder in group)
 
 
+def limit_memory(group: Group, most_bytes: int) -> None:
+    """Bound what the groups below take together, where that can be had: what is over the bound is killed, nobody else."""
+    for controller, folder in group:
+        name = {"memory": "memory.limit_in_bytes", "unified": "memory.max"}.get(controller)
+        if name:
+            _try_write(folder, name, str(most_bytes))
+
+
+def used_memory(group: Group) -> int:
+    """Bytes that the groups below take together, without what the kernel can drop at any time; 0 where nothing counts it."""
+    for controller, folder in group:
+        name = {"memory": "memory.usage_in_bytes", "unified": "memory.current"}.get(controller)
+        if name:
+            found = _try_read(folder, name).strip()
+            return max(0, int(found) - _dropped_at_will(folder)) if found else 0
+    return 0
+
+
+def _dropped_at_will(folder: str) -> int:
+    """Cached file pages: v1 counts those of the groups below apart."""
+    found = dict(line.split(" ", 1) for line in _try_read(folder, "memory.stat").splitlines())
+    return int(found.get("total_inactive_file") or found.get("inactive_file") or 0)
+
+
 def find_peak_memory_file(group: Group) -> Optional[str]:
     """The file that holds the most memory in bytes that the group ever had, None when nothing counts it."""
     for controller, folder in group:
