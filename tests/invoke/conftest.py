@@ -21,6 +21,7 @@ class PlainEnvironment:
     def __init__(self, id, spec, handler, output, peak_mb):
         self.id, self.spec, self._handler, self._output, self._peak_mb = id, spec, handler, output, peak_mb
         self.init_ms, self.phases = 1.0, {"fork": 0.5, "jail": 0.5, "init": 1.0}
+        self.calls_at_once = 1
         self.running = None
         self.exited = asyncio.get_running_loop().create_future()
 

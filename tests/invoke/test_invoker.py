@@ -227,3 +227,33 @@ async def _until(condition):
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+async def test_an_environment_that_takes_several_calls_is_shared_until_it_is_full(bench):
+    both, go = asyncio.Event(), asyncio.Event()
+    running = []
+
+    async def meet(event, write):
+        running.append(event)
+        if len(running) == 2:
+            both.set()
+        await go.wait()
+        return event
+
+    spec = bench.define("shared", meet)
+    go.set()
+    await bench.invoke(spec, 0)
+    (environment,) = bench.runtimes.live
+    environment.calls_at_once = 2
+    go.clear()
+    running.clear()
+    calls = [asyncio.ensure_future(bench.invoke(spec, number)) for number in (1, 2)]
+    await both.wait()
+    assert len(bench.runtimes.live) == 1
+    third = asyncio.ensure_future(bench.invoke(spec, 3))
+    while len(running) < 3:
+        await asyncio.sleep(0)
+    assert len(bench.runtimes.live) == 2
+    go.set()
+    assert [json.loads((await call).payload) for call in (*calls, third)] == [1, 2, 3]
+    assert bench.invoker.pool.idle == 2

@@ -1,5 +1,6 @@
 """Python's logging as Lambda sets it up: one handler on the root logger, in text or JSON lines."""
 
+import contextvars
 import json
 import logging
 import os
@@ -8,6 +9,8 @@ import time
 from typing import Any
 
 request_id = ""
+"""Of the one call under way; where there are several, each has its own in `current`."""
+current: "contextvars.ContextVar[str]" = contextvars.ContextVar("cumulet_request_id", default="")
 
 _LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50, "CRITICAL": 50}
 _STANDARD = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "aws_request_id", "taskName"}
@@ -25,7 +28,7 @@ class LambdaLoggerHandler(logging.Handler):
 
 class _RequestIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.aws_request_id = request_id
+        record.aws_request_id = current.get() or request_id
         return True
 
 
@@ -43,8 +46,8 @@ class _JsonFormatter(logging.Formatter):
             entry["stackTrace"] = self.formatException(record.exc_info).split("\n")
             entry["location"] = "%s:%s:%d" % (record.pathname, record.funcName, record.lineno)
         entry.update((key, value) for key, value in vars(record).items() if key not in _STANDARD and key not in entry)
-        if request_id:
-            entry["requestId"] = request_id
+        if current.get() or request_id:
+            entry["requestId"] = current.get() or request_id
         return json.dumps(entry, default=str) + "\n"
 
 

@@ -25,7 +25,7 @@ def load() -> None:
     import urllib.parse  # noqa: F401
     import uuid  # noqa: F401
 
-    from cumulet.guest import context, errors, frames, handler, logs, python_runtime, snapshot, streaming  # noqa: F401
+    from cumulet.guest import concurrent, context, errors, frames, handler, logs, python_runtime, snapshot, streaming  # noqa: F401
 
     # The interpreter was started without `site`, to keep the machine's packages out; people still expect exit() and help().
     site.setquit()

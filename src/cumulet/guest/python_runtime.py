@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Callable, Dict
 
-from cumulet.guest import context, errors, frames, handler, logs, snapshot, streaming
+from cumulet.guest import concurrent, context, errors, frames, handler, logs, snapshot, streaming
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
 
@@ -37,7 +37,8 @@ def serve(sock: socket.socket, gate: int = -1, *, is_template: bool = False) -> 
         channel.send(frames.READY, {"warnings": warnings}, b"")
         snapshot.serve_forks(sock, lambda own, status: _serve_restored(own, status, function))
     _flush()
-    channel.send(frames.READY, {"init_ms": (time.monotonic() - started) * 1000}, b"")
+    head = {"init_ms": (time.monotonic() - started) * 1000, "calls_at_once": concurrent.calls_at_once(function)}
+    channel.send(frames.READY, head, b"")
     _serve_events(channel, function)
 
 
@@ -69,11 +70,13 @@ def _serve_restored(sock: socket.socket, status: socket.socket, function: Callab
         time.tzset()
     _or_init_error(channel, snapshot.run_after_restore)
     _flush()
-    channel.send(frames.READY, {}, b"")
+    channel.send(frames.READY, {"calls_at_once": concurrent.calls_at_once(function)}, b"")
     _serve_events(channel, function)
 
 
 def _serve_events(channel: frames.Channel, function: Callable[[Any, Any], Any]) -> None:
+    if concurrent.calls_at_once(function) > 1:
+        concurrent.serve(channel, lambda call, event: _answer_beside_others(channel, function, call, event))
     while True:
         try:
             _kind, call, event = channel.receive()
@@ -122,17 +125,41 @@ def _answer(channel: frames.Channel, function: Callable[[Any, Any], Any], call: 
             result = b""
         else:
             result = _encode(streaming.awaited(returned))
-    except SystemExit as error:
-        _flush()
-        os._exit(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
     except BaseException as error:
-        document = errors.document(error, request_id)
-        sys.stdout.write(errors.log_line(document) + "\n")
-        _flush()
-        channel.send(frames.ERROR, {"request_id": request_id, "error_type": document["errorType"]}, errors.encode(document))
+        _answer_error(channel, request_id, error)
         return
     _flush()
     channel.send(frames.RESULT, {"request_id": request_id}, result)
+
+
+async def _answer_beside_others(
+    channel: frames.Channel, function: Callable[[Any, Any], Any], call: Dict[str, Any], event: bytes
+) -> None:
+    """`_answer` for an asynchronous handler that takes several calls at once."""
+    request_id = call["request_id"]
+    logs.current.set(request_id)
+    try:
+        returned = function(_decode(event), context.LambdaContext(call))
+        if streaming.is_stream(returned):
+            await streaming.send_async(channel, request_id, returned)
+            result = b""
+        else:
+            result = _encode(await returned)
+    except BaseException as error:
+        _answer_error(channel, request_id, error)
+        return
+    _flush()
+    channel.send(frames.RESULT, {"request_id": request_id}, result)
+
+
+def _answer_error(channel: frames.Channel, request_id: str, error: BaseException) -> None:
+    if isinstance(error, SystemExit):
+        _flush()
+        os._exit(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
+    document = errors.document(error, request_id)
+    sys.stdout.write(errors.log_line(document) + "\n")
+    _flush()
+    channel.send(frames.ERROR, {"request_id": request_id, "error_type": document["errorType"]}, errors.encode(document))
 
 
 def _decode(event: bytes) -> Any:

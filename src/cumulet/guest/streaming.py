@@ -21,31 +21,57 @@ def is_stream(returned: Any) -> bool:
     return isinstance(returned, (types.GeneratorType, types.AsyncGeneratorType))
 
 
+async def send_async(channel: frames.Channel, request_id: str, items: Any) -> None:
+    """`send`, for an async generator whose event loop goes on with other calls meanwhile."""
+    sender = _Sender(channel, request_id)
+    try:
+        async for item in items:
+            sender.send(item)
+        sender.finish()
+    finally:
+        await items.aclose()
+
+
 def send(channel: frames.Channel, request_id: str, items: Any) -> None:
     """Send every item as it comes. Raises what the generator raises, and RuntimeFault for an item that cannot be sent."""
-    head = {"request_id": request_id, "content_type": "application/octet-stream"}
-    is_first = True
+    sender = _Sender(channel, request_id)
     iterator = _items(items)
     try:
         for item in iterator:
-            if is_first and isinstance(item, dict):
-                head["content_type"] = _HTTP_PRELUDE_TYPE
-                data = _prelude(item)
-            else:
-                data = _bytes(item)
-            for at in range(0, len(data) or 1, _MOST_BYTES):
-                channel.send(frames.PART, head, data[at : at + _MOST_BYTES])
-            is_first = False
-        if is_first:
-            channel.send(frames.PART, head, b"")
+            sender.send(item)
+        sender.finish()
     finally:
         iterator.close()
+
+
+class _Sender:
+    """One call's items, as parts of its answer."""
+
+    def __init__(self, channel: frames.Channel, request_id: str) -> None:
+        self._channel = channel
+        self._head = {"request_id": request_id, "content_type": "application/octet-stream"}
+        self._is_begun = False
+
+    def send(self, item: Any) -> None:
+        if not self._is_begun and isinstance(item, dict):
+            self._head["content_type"] = _HTTP_PRELUDE_TYPE
+            data = _prelude(item)
+        else:
+            data = _bytes(item)
+        for at in range(0, len(data) or 1, _MOST_BYTES):
+            self._channel.send(frames.PART, self._head, data[at : at + _MOST_BYTES])
+        self._is_begun = True
+
+    def finish(self) -> None:
+        """An answer of nothing is a stream as well."""
+        if not self._is_begun:
+            self._channel.send(frames.PART, self._head, b"")
 
 
 def awaited(returned: Any) -> Any:
     """What a coroutine comes to; anything else is itself."""
     if isinstance(returned, types.CoroutineType):
-        return _event_loop().run_until_complete(returned)
+        return event_loop().run_until_complete(returned)
     return returned
 
 
@@ -57,7 +83,7 @@ def _items(items: Any) -> Any:
 
 def _stepped(items: Any) -> Iterator[Any]:
     """An async generator's items; the loop stands still while an item is being sent."""
-    loop = _event_loop()
+    loop = event_loop()
     try:
         while True:
             try:
@@ -68,7 +94,7 @@ def _stepped(items: Any) -> Iterator[Any]:
         loop.run_until_complete(items.aclose())
 
 
-def _event_loop() -> Any:
+def event_loop() -> Any:
     """One for the environment's life: what a handler keeps (clients, locks) stays usable from call to call."""
     global _loop
     if _loop is None:

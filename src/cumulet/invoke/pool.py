@@ -35,6 +35,7 @@ class Member:
     priority: float = 0.0
     entry: int = -1
     is_given_back: bool = False
+    calls: int = 1
 
 
 class Pool:
@@ -46,6 +47,7 @@ class Pool:
         self._keep_alive_s = keep_alive_s
         self._sizes = Sizes()
         self._idle: dict[PoolKey, deque[Member]] = {}
+        self._shared: dict[PoolKey, list[Member]] = {}
         self._uses: dict[PoolKey, int] = {}
         self._members: dict[str, Member] = {}
         self._heap: list[tuple[float, int, Member]] = []
@@ -70,13 +72,43 @@ class Pool:
     def lease(self, spec: FunctionSpec) -> Member | None:
         """The idle environment used last, None when there is none."""
         self._uses[spec.pool_key] = self._uses.get(spec.pool_key, 0) + 1
+        if self._shared and (shared := self._find_shared(spec.pool_key)) is not None:
+            shared.calls += 1
+            return shared
         stack = self._idle.get(spec.pool_key)
         while stack:
             member = stack.pop()
             member.entry = -1
             if not member.environment.exited.done():
+                self._begin(member)
                 return member
         return None
+
+    def _find_shared(self, key: PoolKey) -> Member | None:
+        """An environment at work that takes one more call, as a few Python functions ask for."""
+        for member in self._shared.get(key, ()):
+            is_there = not member.is_retired and not member.environment.exited.done()
+            if is_there and member.calls < member.environment.calls_at_once:
+                return member
+        return None
+
+    def _begin(self, member: Member) -> None:
+        """The first call of those that a member has at once."""
+        member.calls = 1
+        if member.environment.calls_at_once > 1:
+            self._shared.setdefault(member.environment.spec.pool_key, []).append(member)
+
+    def _end(self, member: Member) -> bool:
+        """One call less; False while there are others."""
+        member.calls -= 1
+        if member.calls:
+            return False
+        if member.environment.calls_at_once > 1:
+            key = member.environment.spec.pool_key
+            self._shared[key].remove(member)
+            if not self._shared[key]:
+                del self._shared[key]
+        return True
 
     async def make_room(self, spec: FunctionSpec) -> None:
         """Take the environment's memory from the budget, evicting or waiting in line. Raises ServiceUnavailable."""
@@ -131,12 +163,13 @@ class Pool:
         """A new environment, leased to whoever made it; its memory was taken by `make_room`."""
         member = Member(environment, cold_ms, is_provisioned)
         self._members[environment.id] = member
+        self._begin(member)
         environment.exited.add_done_callback(lambda _: self._forget(member))
         return member
 
     def release(self, member: Member) -> None:
         """The call is over: the environment is idle, or dies when its version is no longer wanted."""
-        if member.environment.exited.done():
+        if not self._end(member) or member.environment.exited.done():
             return
         if member.is_retired:
             member.environment.kill()

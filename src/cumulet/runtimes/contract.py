@@ -132,12 +132,13 @@ class Launch:
 
 
 class Environment(Protocol):
-    """A process tree in its jail that serves one call at a time. `phases` are milliseconds by name (`queue`, `fork`, `jail`,
-    `mount`, `init`), in the order they happened; `exited` is done when the whole tree is gone."""
+    """A process tree in its jail that serves `calls_at_once` calls at a time, nearly always 1. `phases` are milliseconds by
+    name (`queue`, `fork`, `jail`, `mount`, `init`), in the order they happened; `exited` is done when the whole tree is gone."""
 
     id: str
     spec: FunctionSpec
     init_ms: float
+    calls_at_once: int
     phases: dict[str, float]
     exited: "asyncio.Future[Exit]"
 
@@ -146,11 +147,13 @@ class Environment(Protocol):
         ...
 
     def expire(self) -> None:
-        """Who waits for an answer waits no longer. The environment has to be killed then: it is still at work."""
+        """Who waits for an answer waits no longer: the first of them, where there are several. The environment has to be killed
+        then: it is still at work."""
         ...
 
     def kill(self) -> None:
-        """SIGKILL to the whole tree, at once; `exited` tells when it is gone. May be called twice."""
+        """SIGKILL to the whole tree: at once, or, the first time, after the shutdown phase of extensions that asked for one;
+        `exited` tells when it is gone. May be called twice."""
         ...
 
     def max_memory_mb(self, ran_s: float) -> int:

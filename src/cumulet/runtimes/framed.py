@@ -21,33 +21,29 @@ class Parts:
     """What one call streams: passed on as it comes, or gathered for a caller who wants it whole."""
 
     def __init__(self, call: Call, transport: asyncio.Transport) -> None:
-        self.is_begun = False
+        self._is_begun = False
         self._call = call
         self._transport = transport
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._is_paused = False
 
-    def take(self, frame: frames.Frame) -> bool:
-        """False for a part of another call's answer."""
+    def take(self, frame: frames.Frame) -> None:
         _, head, body = frame
-        if head.get("request_id") != self._call.request_id:
-            return False
         stream = self._call.stream
         if stream is None:
             self._gathered_bytes += len(body)
             if self._gathered_bytes <= MAX_ANSWER_BYTES:
                 self._gathered.append(body)
         else:
-            if not self.is_begun:
+            if not self._is_begun:
                 stream.on_drained = self._resume
                 stream.begin(str(head.get("content_type", "application/octet-stream")))
             stream.feed(body)
             if stream.is_full and not self._is_paused:
                 self._is_paused = True
                 self._transport.pause_reading()
-        self.is_begun = True
-        return True
+        self._is_begun = True
 
     def _resume(self) -> None:
         if self._is_paused and not self._transport.is_closing():
@@ -77,11 +73,12 @@ class FramedEnvironment(asyncio.Protocol):
         self._tree = tree
         self._api = api
         self._decoder = frames.Decoder()
-        self._answer: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
+        self.calls_at_once = 1
+        self._ready: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
+        self._pending: dict[str, tuple[asyncio.Future[frames.Frame], Call]] = {}  # by request id, the oldest first
+        self._parts: dict[str, Parts] = {}  # of those calls that stream
         self._transport: asyncio.Transport | None = None
-        self._request_id = ""
         self._broken = ""
-        self._parts: Parts | None = None
         if api is not None:
             api.on_crash = self._fail_call
             self.exited.add_done_callback(lambda _: api.close())
@@ -99,7 +96,7 @@ class FramedEnvironment(asyncio.Protocol):
             async with asyncio.timeout(timeout_s):
                 if self._api is not None:
                     await self._api.open()
-                kind, head, body = await self._answer
+                kind, head, body = await self._ready
                 if self._api is not None and kind == frames.READY:
                     await self._api.extensions_ready()
         except TimeoutError:
@@ -119,6 +116,7 @@ class FramedEnvironment(asyncio.Protocol):
         self.phases["init"] = self.init_ms
         self._tree.drain_output()
         if kind == frames.READY:
+            self.calls_at_once = max(1, int(head.get("calls_at_once", 1)))
             if self._api is not None:
                 self._api.initialised(self.init_ms)
             return
@@ -131,27 +129,21 @@ class FramedEnvironment(asyncio.Protocol):
     async def invoke(self, call: Call) -> Answer:
         if self._transport is None or self._broken or self.exited.done():
             raise await self._lost()
-        self._answer = asyncio.get_running_loop().create_future()
-        self._request_id = call.request_id
-        if self._api is not None:
-            await self._api.begin_call(call)
-        head = {
-            "request_id": call.request_id,
-            "deadline_ms": call.deadline_ms,
-            "invoked_arn": call.invoked_arn,
-            "client_context": call.client_context,
-            "cognito_identity": call.cognito_identity,
-            "trace_id": call.trace_id,
-        }
-        self._transport.write(frames.encode(frames.INVOKE, head, call.payload))
-        self._parts = Parts(call, self._transport)
-        kind, answered, body = await self._answer
-        parts, self._parts = self._parts, None
+        waiting: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
+        self._pending[call.request_id] = (waiting, call)
+        try:
+            if self._api is not None:
+                await self._api.begin_call(call)
+            self._transport.write(_invoke_frame(call))
+            kind, answered, body = await waiting
+        finally:
+            del self._pending[call.request_id]
+            parts = self._parts.pop(call.request_id, None)
         self._tree.drain_output()
-        if answered.get("request_id") != call.request_id or kind not in (frames.RESULT, frames.ERROR):
-            self._break("an answer to another request")
+        if kind not in (frames.RESULT, frames.ERROR):
+            self._break("what is no answer")
             raise await self._lost()
-        if kind == frames.RESULT and parts.is_begun:
+        if kind == frames.RESULT and parts is not None:
             answer = parts.answer()
         else:
             answer = Answer(body, str(answered.get("error_type", "Unknown")) if kind == frames.ERROR else None)
@@ -160,9 +152,11 @@ class FramedEnvironment(asyncio.Protocol):
         return answer
 
     def expire(self) -> None:
-        if not self._answer.done():
-            self._reason("timeout")
-            self._answer.set_exception(TimeoutError())
+        for waiting, _ in self._pending.values():  # the oldest is the one whose time is over
+            if not waiting.done():
+                self._reason("timeout")
+                waiting.set_exception(TimeoutError())
+                return
 
     def kill(self) -> None:
         if self._api is not None:
@@ -175,10 +169,12 @@ class FramedEnvironment(asyncio.Protocol):
             self._api.reason = reason
 
     def _fail_call(self) -> None:
-        """An extension has ended the environment, and with it the call under way."""
-        if self._api is not None and self._api.crash is not None and self._request_id and not self._answer.done():
+        """An extension has ended the environment, and with it what is under way."""
+        if self._api is not None and self._api.crash is not None:
             kind, document = self._api.crash
-            self._answer.set_result((frames.ERROR, {"request_id": self._request_id, "error_type": kind}, document))
+            for waiting, _ in self._pending.values():
+                if not waiting.done():
+                    waiting.set_result((frames.ERROR, {"error_type": kind}, document))
 
     def max_memory_mb(self, ran_s: float) -> int:
         return self._tree.max_memory_mb(ran_s)
@@ -189,15 +185,25 @@ class FramedEnvironment(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._decoder.feed(data):
-                if frame[0] == frames.PART and self._parts is not None:
-                    if not self._parts.take(frame):
-                        return self._break("a part of another answer")
+                if not self._ready.done():
+                    self._ready.set_result(frame)
                     continue
-                if self._answer.done():
+                waiting, call = self._pending.get(str(frame[1].get("request_id")), (None, None))
+                if waiting is None or call is None or waiting.done():
                     return self._break("an answer that nobody waits for")
-                self._answer.set_result(frame)
+                if frame[0] == frames.PART:
+                    self._parts_of(call).take(frame)
+                else:
+                    waiting.set_result(frame)
         except frames.ProtocolError as error:
             self._break(str(error))
+
+    def _parts_of(self, call: Call) -> Parts:
+        assert self._transport is not None
+        parts = self._parts.get(call.request_id)
+        if parts is None:
+            parts = self._parts[call.request_id] = Parts(call, self._transport)
+        return parts
 
     def connection_lost(self, error: Exception | None) -> None:
         # The runtime has ended, and its init is about to say how: only one that goes on without its channel is killed.
@@ -218,9 +224,22 @@ class FramedEnvironment(asyncio.Protocol):
         self.exited.add_done_callback(lambda _: self._fail_waiting())
 
     def _fail_waiting(self) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(EnvironmentLost(self.exited.result(), self._broken))
-            self._answer.exception()
+        for waiting in (self._ready, *(waiting for waiting, _ in self._pending.values())):
+            if not waiting.done():
+                waiting.set_exception(EnvironmentLost(self.exited.result(), self._broken))
+                waiting.exception()
 
     async def _lost(self) -> EnvironmentLost:
         return EnvironmentLost(await self.exited, self._broken)
+
+
+def _invoke_frame(call: Call) -> bytes:
+    head = {
+        "request_id": call.request_id,
+        "deadline_ms": call.deadline_ms,
+        "invoked_arn": call.invoked_arn,
+        "client_context": call.client_context,
+        "cognito_identity": call.cognito_identity,
+        "trace_id": call.trace_id,
+    }
+    return frames.encode(frames.INVOKE, head, call.payload)

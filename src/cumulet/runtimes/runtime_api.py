@@ -29,6 +29,7 @@ class RuntimeApiEnvironment:
         self.spec = spec
         self.phases = phases
         self.init_ms = 0.0
+        self.calls_at_once = 1
         self.exited = tree.exited
         self._tree = tree
         self._api = api
