@@ -33,6 +33,9 @@ from cumulet.gateway.steps import Gateway
 from cumulet.gateway.url_door import FunctionUrls, UrlTarget
 from cumulet.invoke.asynchronous import DurableAsyncInvoker, function_target
 from cumulet.invoke.invoker import LocalInvoker
+from cumulet.pollers.contract import Sources
+from cumulet.pollers.family import Pollers
+from cumulet.pollers.mappings import PolledSources, source_mapping
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.node_runtimes import NodeRuntimes
 from cumulet.runtimes.packages import PackageCache
@@ -110,6 +113,8 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         invoker = MeteredInvoker(local, metrics, clock)
         asynchronous = DurableAsyncInvoker(store, clock, invoker, lambda *place: functions.resolve(*place), targets)
         targets.register("lambda", function_target(asynchronous))
+        sources = Sources()
+        pollers = Pollers(store, clock, invoker, lambda *place: functions.resolve(*place), targets, sources)
 
         is_host_style = settings.host in ("127.0.0.1", "localhost") and await resolves_localhost_names()
         functions = FunctionsService(
@@ -121,6 +126,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             set_reserved=local.concurrency.set_reserved,
             retire=local.retire,
             warm=local,
+            event_sources=PolledSources(pollers),
             expect=local.expect,
             limits=Limits(account_concurrency=settings.account_concurrency),
         )
@@ -174,11 +180,12 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         )
         await functions.open()
         await asynchronous.open()
+        await pollers.open(source_mapping(*each) for each in await functions.event_source_mappings())
 
         async with asyncio.TaskGroup() as loops:  # a loop that breaks cancels the rest, and the node ends
             sweeping = loops.create_task(http.sweep())
             halt_running, halt_logging = asyncio.Event(), asyncio.Event()
-            running = [loops.create_task(part.run(halt_running)) for part in (local, asynchronous, logs)]
+            running = [loops.create_task(part.run(halt_running)) for part in (local, asynchronous, pollers, logs)]
             loops.create_task(sink.run(halt_logging))
             await http.start()
             is_ready = True

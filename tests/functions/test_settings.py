@@ -10,6 +10,7 @@ from cumulet.services.functions.model_policy import Policy, function_statement
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:hello"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:jobs"
+TABLE_STREAM = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000"
 
 
 async def test_a_permission_is_rendered_as_aws_does(world, refused):
@@ -239,7 +240,9 @@ async def test_the_life_of_an_event_source_mapping(world, refused):
         (QUEUE, {"ParallelizationFactor": 2}),
         (QUEUE + ".fifo", {"BatchSize": 11, "MaximumBatchingWindowInSeconds": 5}),
         (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}),
+        (QUEUE, {"FilterCriteria": {"Filters": [{"Pattern": '{"body":[{"numeric":["!",1]}]}'}]}}),
         ("arn:aws:kinesis:us-east-1:000000000000:stream/s", {}),
+        (TABLE_STREAM, {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1}),
         ("arn:aws:kinesis:us-east-1:000000000000:stream/s", {"StartingPosition": "AT_TIMESTAMP"}),
         (None, {}),
     ],

@@ -22,6 +22,7 @@ from cumulet.gateway.execute_api import find_api
 from cumulet.gateway.metrics import Metrics
 from cumulet.gateway.nodelog import LineWriter
 from cumulet.gateway.routing import find_function_url, find_service
+from cumulet.wire import chunked
 from cumulet.wire.service import load_service
 
 log = logging.getLogger("cumulet.gateway")
@@ -71,6 +72,7 @@ class Gateway:
             self._enter_door,  # everything but services ends here
             self._authenticate,  # nothing of the body is parsed, and no resource looked up, before this
             self._limit_rate,  # per account, so only after its name is proven
+            self._unchunk,  # its chunks are signed with what was just verified
             self._match_operation,
             self._decode,
             self._handle,
@@ -135,6 +137,18 @@ class Gateway:
         assert exchange.context is not None
         self._rate_limit.take(exchange.context.account)
 
+    def _unchunk(self, exchange: Exchange) -> None:
+        """A body that comes in signed chunks, or with a trailer, becomes the body itself."""
+        payload_hash = exchange.request.header("x-amz-content-sha256")
+        if not chunked.is_chunked(payload_hash):
+            return
+        request, signature = exchange.request, exchange.signature
+        assert signature is not None
+        scope = f"{signature.date[:8]}/{signature.region}/{signature.service}"
+        signer = chunked.ChunkSigner(signature.seed, signature.key, signature.date, scope)
+        request.body = chunked.decode(request.body, payload_hash, signer, dict(request.headers))
+        request.headers = [pair for pair in map(_without_chunks, request.headers) if pair is not None]
+
     def _match_operation(self, exchange: Exchange) -> None:
         assert exchange.wire is not None
         exchange.operation = exchange.wire.match(exchange.request)
@@ -195,6 +209,15 @@ class Gateway:
                 "source_ip": request.source_ip,
             }
         )
+
+
+def _without_chunks(header: tuple[str, str]) -> tuple[str, str] | None:
+    """A header as it is of the body itself: `aws-chunked` is no encoding of what is kept."""
+    name, value = header
+    if name == "content-encoding":
+        rest = [each for each in map(str.strip, value.split(",")) if each and each.lower() != "aws-chunked"]
+        return (name, ", ".join(rest)) if rest else None
+    return header
 
 
 async def _through(door: Door, exchange: Exchange) -> None:

@@ -11,7 +11,7 @@ from cumulet.runtimes.contract import FunctionSpec
 from cumulet.services.functions.api_aliases import AliasOperations
 from cumulet.services.functions.api_concurrency import ConcurrencyOperations
 from cumulet.services.functions.api_event_invoke import EventInvokeOperations
-from cumulet.services.functions.api_event_sources import EventSourceOperations, HasPoller
+from cumulet.services.functions.api_event_sources import EventSourceOperations, EventSources, NoEventSources
 from cumulet.services.functions.api_functions import FunctionOperations
 from cumulet.services.functions.api_invoke import InvokeOperations
 from cumulet.services.functions.api_layers import LayerOperations, LayerUses
@@ -49,7 +49,7 @@ class FunctionsService:
         retire: Retire = lambda function_id, keep: None,
         warm: WarmPool | None = None,
         expect: Expect = lambda spec: None,
-        has_poller: HasPoller = lambda kind: False,
+        event_sources: EventSources | None = None,
         limits: Limits | None = None,
         link_secret: bytes | None = None,
         dice: random.Random | None = None,
@@ -71,7 +71,7 @@ class FunctionsService:
             self._concurrency,
             UrlOperations(storage, clock, url_of),
             EventInvokeOperations(storage, clock),
-            EventSourceOperations(storage, clock, has_poller),
+            EventSourceOperations(storage, clock, event_sources or NoEventSources()),
             TagOperations(storage),
             SettingsOperations(storage, limits),
             InvokeOperations(self._resolution, invoker, async_invoker, limits),

@@ -1,28 +1,63 @@
-"""Operations on event source mappings. Pollers read them elsewhere; here they are kept and judged."""
+"""Operations on event source mappings. Pollers act on them elsewhere; here they are kept and judged."""
 
 import uuid
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.operations import operation
 from cumulet.services.functions import model_event_sources
-from cumulet.services.functions.errors import NO_SUCH_RESOURCE, ResourceConflict, ResourceNotFound
+from cumulet.services.functions.errors import NO_SUCH_RESOURCE, InvalidParameterValue, ResourceConflict, ResourceNotFound
 from cumulet.services.functions.model_event_sources import EventSourceMapping
 from cumulet.services.functions.model_tags import judge_tags
 from cumulet.services.functions.names import LATEST, Place, function_ref, place_of
 from cumulet.services.functions.storage import Edit, FunctionStorage, View
 
-HasPoller = Callable[[str], bool]
-"""Whether something on this node reads events of a kind of source (`sqs`, `kinesis`, …)."""
+
+class EventSources(Protocol):
+    """Whatever reads sources for mappings: it is asked about them, and told of every change after its commit."""
+
+    def has_poller(self, kind: str) -> bool:
+        """Whether something on this node reads events of a kind of source (`sqs`, `dynamodb`, …)."""
+        ...
+
+    async def exists(self, source_arn: str) -> bool:
+        """False when the source is of a kind that is read here, and isn't there."""
+        ...
+
+    def last_result(self, uuid: str) -> str:
+        """What the last processing for a mapping came to, in words."""
+        ...
+
+    async def changed(self, place: Place, mapping: EventSourceMapping) -> None:
+        """A mapping is new or changed; the caller is answered afterwards."""
+        ...
+
+    async def removed(self, place: Place, mapping: EventSourceMapping) -> None: ...
+
+
+class NoEventSources:
+    """Nothing is read: mappings are only kept."""
+
+    def has_poller(self, kind: str) -> bool:
+        return False
+
+    async def exists(self, source_arn: str) -> bool:
+        return True
+
+    def last_result(self, uuid: str) -> str:
+        return "No records processed"
+
+    async def changed(self, place: Place, mapping: EventSourceMapping) -> None: ...
+
+    async def removed(self, place: Place, mapping: EventSourceMapping) -> None: ...
 
 
 class EventSourceOperations:
-    def __init__(self, storage: FunctionStorage, clock: Clock, has_poller: HasPoller) -> None:
+    def __init__(self, storage: FunctionStorage, clock: Clock, sources: EventSources) -> None:
         self._storage = storage
         self._clock = clock
-        self._has_poller = has_poller
+        self._sources = sources
 
     @operation("CreateEventSourceMapping")
     async def create_event_source_mapping(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +70,10 @@ class EventSourceOperations:
             _check_is_new(edit, mapping)
             edit.put_mapping(mapping)
 
+        if mapping.source_arn and not await self._sources.exists(mapping.source_arn):
+            raise InvalidParameterValue(f"Stream not found: {mapping.source_arn}")
         await self._storage.write_apart(place, create)
+        await self._sources.changed(place, mapping)
         return self._described(mapping, place, state="Creating")
 
     @operation("GetEventSourceMapping")
@@ -59,7 +97,9 @@ class EventSourceOperations:
             edit.put_mapping(after)
             return after
 
-        return self._described(await self._storage.write_apart(place, update), place, state="Updating")
+        mapping = await self._storage.write_apart(place, update)
+        await self._sources.changed(place, mapping)
+        return self._described(mapping, place, state="Updating")
 
     @operation("DeleteEventSourceMapping")
     async def delete_event_source_mapping(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +110,10 @@ class EventSourceOperations:
             edit.delete_mapping(mapping.uuid)
             return mapping
 
-        return self._described(await self._storage.write_apart(place, delete), place, state="Deleting")
+        mapping = await self._storage.write_apart(place, delete)
+        answer = self._described(mapping, place, state="Deleting")
+        await self._sources.removed(place, mapping)
+        return answer
 
     @operation("ListEventSourceMappings")
     async def list_event_source_mappings(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +133,8 @@ class EventSourceOperations:
         return found | ({"NextMarker": fitting[most - 1].uuid} if len(fitting) > most else {})
 
     def _described(self, mapping: EventSourceMapping, place: Place, state: str | None = None) -> dict[str, Any]:
-        return mapping.described(place, state=state, has_poller=self._has_poller(mapping.kind))
+        has_poller, last_result = self._sources.has_poller(mapping.kind), self._sources.last_result(mapping.uuid)
+        return mapping.described(place, state=state, has_poller=has_poller, last_result=last_result)
 
 
 def _present(view: View, mapping_id: str) -> EventSourceMapping:

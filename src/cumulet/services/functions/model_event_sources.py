@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from cumulet.core.event_patterns import InvalidPattern, compile_pattern
 from cumulet.services.functions.errors import InvalidParameterValue
 from cumulet.services.functions.names import Place
 
@@ -65,7 +66,7 @@ class EventSourceMapping:
         """The service that the events come from."""
         return kind_of(self.source_arn)
 
-    def described(self, place: Place, *, state: str | None = None, has_poller: bool) -> dict[str, Any]:
+    def described(self, place: Place, *, state: str | None = None, has_poller: bool, last_result: str) -> dict[str, Any]:
         """The wire's EventSourceMappingConfiguration. `state` names a change under way; None: settled."""
         reason = (
             "USER_INITIATED"
@@ -78,7 +79,7 @@ class EventSourceMapping:
             "EventSourceMappingArn": mapping_arn(place, self.uuid),
             "FunctionArn": place.function_arn(self.function, self.qualifier),
             "LastModified": self.modified_ms / 1000,
-            "LastProcessingResult": "No records processed",
+            "LastProcessingResult": last_result,
             "State": state or ("Enabled" if self.is_enabled else "Disabled"),
             "StateTransitionReason": reason,
         }
@@ -157,6 +158,8 @@ def _judge(kind: str, source: str, settings: Mapping[str, Any]) -> None:
         )
     if kind == "sqs" and settings.get("StartingPosition"):
         raise InvalidParameterValue("StartingPosition is not valid for SQS event sources.")
+    if kind == "dynamodb" and settings.get("StartingPosition") == "AT_TIMESTAMP":
+        raise InvalidParameterValue(f"Unsupported starting position for arn type: {source}")
     if settings.get("StartingPosition") == "AT_TIMESTAMP" and not settings.get("StartingPositionTimestamp"):
         raise InvalidParameterValue("StartingPositionTimestamp is required when StartingPosition is AT_TIMESTAMP.")
     if kind not in _STREAMS:
@@ -180,9 +183,9 @@ def _judge_batch(kind: str, source: str, settings: Mapping[str, Any]) -> None:
 
 
 def _judge_filter(pattern: str) -> None:
+    """`{}` lets everything through. Lambda does not say what is wrong with a pattern."""
     try:
-        is_object = isinstance(orjson.loads(pattern), dict)
-    except orjson.JSONDecodeError:
-        is_object = False
-    if not is_object:
-        raise InvalidParameterValue("Invalid filter pattern definition.")
+        if orjson.loads(pattern) != {}:
+            compile_pattern(pattern)
+    except (orjson.JSONDecodeError, InvalidPattern):
+        raise InvalidParameterValue("Invalid filter pattern definition.") from None

@@ -1,0 +1,1 @@
+"""Loops that turn waiting work into invocations."""
