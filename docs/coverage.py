@@ -12,6 +12,7 @@ MODELS = {
     "cumulet.services.functions": ("lambda",),
     "cumulet.services.identity": ("iam", "sts"),
     "cumulet.services.logs": ("logs",),
+    "cumulet.services.rest_apis": ("apigateway",),
 }
 """Which models each package answers for."""
 

@@ -25,10 +25,16 @@ from cumulet.gateway.exchange import Door, Exchange, Service
 from cumulet.gateway.execute_api import ExecuteApi
 from cumulet.gateway.function_urls import Cors
 from cumulet.gateway.http import HttpServer
+from cumulet.gateway.http_client import HttpClient
 from cumulet.gateway.metered import MeteredInvoker
 from cumulet.gateway.metrics import Gauge, Metrics
 from cumulet.gateway.names import function_url, resolves_localhost_names
 from cumulet.gateway.nodelog import LineWriter, log_to_stderr
+from cumulet.gateway.rest_api.backends import Backends
+from cumulet.gateway.rest_api.kind import RestApis
+from cumulet.gateway.rest_api.serving import make_serving
+from cumulet.gateway.rest_api.signed_door import SignedDoor
+from cumulet.gateway.rest_api.trial import Trials
 from cumulet.gateway.steps import Gateway
 from cumulet.gateway.url_door import FunctionUrls, UrlTarget
 from cumulet.invoke.asynchronous import DurableAsyncInvoker, function_target
@@ -47,6 +53,8 @@ from cumulet.services.identity.admin import KeysAdmin
 from cumulet.services.identity.api import IamService, StsService
 from cumulet.services.logs.api import LogsService
 from cumulet.services.logs.sink import StoreLogSink
+from cumulet.services.rest_apis.api import RestApisService
+from cumulet.services.rest_apis.usage import UsageCounts
 from cumulet.store.open import open_store
 from cumulet.tenancy.limits import RequestRate
 
@@ -153,8 +161,17 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         def signed(exchange: Exchange) -> Any:
             return gateway.signed_context(exchange)
 
+        http_client, usage = HttpClient(), UsageCounts(store, clock)
+        closing.push_async_callback(http_client.close)
+        door = SignedDoor(lambda request: gateway(request), partial(_integration_credentials, keys, clock), lambda: endpoint)
+        backends = Backends(functions.resolve, invoker, asynchronous, http_client.send, door.send)
+        rest_serving = make_serving(clock, backends, signed, usage)
+        rest_apis = RestApis(rest_serving)
+        rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
+
         gateway = Gateway(
             services={
+                "apigateway": Service("apigateway", rest_control.handlers),
                 "lambda": Service("lambda", functions.operations()),
                 "iam": Service("iam", iam.handlers),
                 "sts": Service("sts", sts.handlers),
@@ -171,7 +188,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
                 code.LINK_PATH: _plain(functions.code_archive),
             },
             function_urls=FunctionUrls(partial(_find_url_target, functions), invoker, signed, clock),
-            apis=ExecuteApi(()),
+            apis=ExecuteApi((rest_apis,), (rest_apis.find_domain,)),
             find_credential=keys.find,
             rate_limit=RequestRate(clock),
             clock=clock,
@@ -181,11 +198,13 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         await functions.open()
         await asynchronous.open()
         await pollers.open(source_mapping(*each) for each in await functions.event_source_mappings())
+        await usage.open()
+        await rest_control.open()
 
         async with asyncio.TaskGroup() as loops:  # a loop that breaks cancels the rest, and the node ends
             sweeping = loops.create_task(http.sweep())
             halt_running, halt_logging = asyncio.Event(), asyncio.Event()
-            running = [loops.create_task(part.run(halt_running)) for part in (local, asynchronous, pollers, logs)]
+            running = [loops.create_task(part.run(halt_running)) for part in (local, asynchronous, pollers, logs, usage)]
             loops.create_task(sink.run(halt_logging))
             await http.start()
             is_ready = True
@@ -226,6 +245,13 @@ def _role_credentials(keys: AccessKeys, clock: Clock, spec: FunctionSpec) -> tup
     """Temporary credentials of a function's role. The role need not exist; its id is then made of its ARN."""
     role_id = "AROA" + hashlib.sha256(spec.role.encode()).hexdigest()[:17].upper()
     issued = keys.sessions.issue_for_role(spec.role, spec.name, role_id, duration_s=_ROLE_SESSION_S, now_ms=clock.now_ms())
+    return issued.credential.access_key_id, issued.credential.secret_key, issued.session_token
+
+
+def _integration_credentials(keys: AccessKeys, clock: Clock, role: str) -> tuple[str, str, str]:
+    """Temporary credentials of the role that an API's integration names."""
+    role_id = "AROA" + hashlib.sha256(role.encode()).hexdigest()[:17].upper()
+    issued = keys.sessions.issue_for_role(role, "BackplaneAssumeRoleSession", role_id, duration_s=900, now_ms=clock.now_ms())
     return issued.credential.access_key_id, issued.credential.secret_key, issued.session_token
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 class Request:
     """A whole request. `path` and `query` are as sent (still percent-encoded, `query` without "?").
 
-    `headers` keeps order and repeats, names in lower case.
+    `headers` keeps order and repeats, names in lower case; `names` are the same names as the client spelled them, in the same
+    order, or empty where nobody knows.
     """
 
     method: str
@@ -18,6 +19,7 @@ class Request:
     body: bytes = b""
     source_ip: str = "127.0.0.1"
     scheme: str = "http"
+    names: list[bytes] = field(default_factory=list)
 
     def header(self, name: str, default: str = "") -> str:
         """The first value of a header (name in lower case), or `default`."""

@@ -13,10 +13,12 @@ from cumulet.wire.service import OperationWire, ServiceWire
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service as the gateway sees it: the name that signatures carry, and the operations that are answered."""
+    """One service as the gateway sees it: botocore's name for it, the operations that are answered, and the name that signatures
+    carry where that is another one."""
 
     name: str
     handlers: Mapping[str, Handler]
+    signing_name: str = ""
 
 
 @dataclass(slots=True)

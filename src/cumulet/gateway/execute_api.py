@@ -3,7 +3,7 @@ is the affair of its kind (`gateway/http_api`, `gateway/rest_api`); this module 
 """
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,13 +37,29 @@ class ApiKind(Protocol):
     def find(self, api_id: str) -> DeployedApi | None: ...
 
 
+FindDomain = Callable[[str], DeployedApi | None]
+"""What answers for a custom domain name, asked for every request; the address that it is given has the whole path."""
+
+
 class ExecuteApi:
     """Serves every API of the node: ids are unique over accounts, regions and kinds."""
 
-    def __init__(self, kinds: Sequence[ApiKind]) -> None:
+    def __init__(self, kinds: Sequence[ApiKind], domains: Sequence[FindDomain] = ()) -> None:
         self._kinds = kinds
+        self._domains = domains
+
+    def is_for(self, request: Request, host: str) -> bool:
+        """Whether a request is for an API, by its address or by a custom domain name."""
+        return find_api(request, host) is not None or self._find_domain(host) is not None
+
+    def _find_domain(self, host: str) -> DeployedApi | None:
+        name = host.partition(":")[0].lower()
+        return next((api for find in self._domains if (api := find(name)) is not None), None)
 
     async def __call__(self, exchange: Exchange) -> Response:
+        domain = self._find_domain(exchange.host)
+        if domain is not None:
+            return await domain(exchange, ApiAddress("", exchange.request.path))
         address = find_api(exchange.request, exchange.host)
         if address is not None:
             for kind in self._kinds:

@@ -188,6 +188,7 @@ class Connection(asyncio.Protocol):
         self._unread_bytes = 0
         self._target = b""
         self._headers: list[tuple[str, str]] = []
+        self._names: list[bytes] = []
         self._head_bytes = 0
         self._body = b""
         self._pieces: list[bytes] = []
@@ -253,6 +254,7 @@ class Connection(asyncio.Protocol):
         self._is_in_message = True
         self._target = b""
         self._headers = []
+        self._names = []
         self._head_bytes = 0
         self._body = b""
         self.read_deadline = self._server.now + self._limits.head_s
@@ -270,6 +272,7 @@ class Connection(asyncio.Protocol):
             self._stop(431)
         if not self._is_in_body:  # trailers are counted and dropped: nothing may be smuggled in after the head
             self._headers.append((_lower_name(name), value.decode("latin-1")))
+            self._names.append(name)
 
     def on_headers_complete(self) -> None:
         self._is_in_body = True
@@ -340,7 +343,7 @@ class Connection(asyncio.Protocol):
         is_last = not parser.should_keep_alive()
         if is_last:
             self._is_input_done = True
-        request = Request(method, path, query, self._headers, body, self._source_ip)
+        request = Request(method, path, query, self._headers, body, self._source_ip, names=self._names)
         self._owe(_Turn(request, 200, is_last, parser.get_http_version() == "1.1"))
 
     def _split_target(self, method: str) -> tuple[str, str]:
@@ -353,6 +356,7 @@ class Connection(asyncio.Protocol):
             if absolute is None or method == "CONNECT":
                 self._stop(400)
             self._headers = [("host", absolute[1]), *[(n, v) for n, v in self._headers if n != "host"]]
+            self._names = [b"Host", *[name for name in self._names if name.lower() != b"host"]]
             target = absolute[2] if absolute[2].startswith("/") else "/" + absolute[2]
         path, _, query = target.partition("?")
         return path, query

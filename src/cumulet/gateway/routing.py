@@ -15,6 +15,7 @@ _VERSIONS = {"2010-05-08": "iam", "2011-06-15": "sts"}
 _VERSION = re.compile(r"(?:\A|&)Version=(\d{4}-\d\d-\d\d)(?:&|\Z)")
 _SCANNED_BYTES = 65_536
 _LAMBDA_PATH = re.compile(r"/20\d\d-\d\d-\d\d/")
+_API_GATEWAY_PATH = re.compile(r"/(?:v2/)?(?:restapis|apis|apikeys|usageplans|domainnames)(?:/|\Z)")
 _HOST = re.compile(r"([a-z0-9-]+)\.(?:[a-z]{2}(?:-[a-z]+)+-\d\.)?(?:amazonaws\.com|localhost)(?::\d+)?\Z")
 _URL_HOST = re.compile(r"([a-z0-9]+)\.lambda-url\.([a-z0-9-]+)\.[A-Za-z0-9.-]+(?::\d+)?\Z")
 _URL_PATH = "/_aws/lambda-url/"
@@ -33,8 +34,9 @@ def find_function_url(request: Request, host: str) -> tuple[str, str] | None:
 
 
 def find_service(request: Request, host: str) -> str | None:
-    """The service's signing name, None when nothing in the request tells it."""
-    return _signed_for(request) or _target_of(request) or _host_names(host) or _action_of(request) or _path_of(request)
+    """The service, by botocore's name for it; None when nothing in the request tells it."""
+    name = _signed_for(request) or _target_of(request) or _host_names(host) or _action_of(request) or _path_of(request)
+    return "apigatewayv2" if name == "apigateway" and request.path.startswith("/v2/") else name
 
 
 def _signed_for(request: Request) -> str | None:
@@ -68,4 +70,6 @@ def _action_of(request: Request) -> str | None:
 
 
 def _path_of(request: Request) -> str | None:
-    return "lambda" if _LAMBDA_PATH.match(request.path) else None
+    if _LAMBDA_PATH.match(request.path):
+        return "lambda"
+    return "apigateway" if _API_GATEWAY_PATH.match(request.path) else None

@@ -18,7 +18,7 @@ from cumulet.core.context import Context
 from cumulet.core.errors import Fault, InternalFault, NotImplementedFault
 from cumulet.core.http import Request, Response
 from cumulet.gateway.exchange import Door, Exchange, Service
-from cumulet.gateway.execute_api import find_api
+from cumulet.gateway.execute_api import ExecuteApi
 from cumulet.gateway.metrics import Metrics
 from cumulet.gateway.nodelog import LineWriter
 from cumulet.gateway.routing import find_function_url, find_service
@@ -49,7 +49,7 @@ class Gateway:
         services: Mapping[str, Service],
         doors: Mapping[str, Door],
         function_urls: Door,
-        apis: Door,
+        apis: ExecuteApi,
         find_credential: FindCredential,
         rate_limit: RateLimit,
         clock: Clock,
@@ -108,7 +108,7 @@ class Gateway:
         if find_function_url(request, exchange.host) is not None:
             exchange.door, exchange.operation_name = self._function_urls, "function-url"
             return
-        if find_api(request, exchange.host) is not None:
+        if self._apis.is_for(request, exchange.host):
             exchange.door, exchange.operation_name = self._apis, "execute-api"
             return
         exchange.door = self._pages.get(request.path)
@@ -130,8 +130,9 @@ class Gateway:
     def _authenticate(self, exchange: Exchange) -> None:
         exchange.context = self.signed_context(exchange)
         assert exchange.signature is not None and exchange.service is not None
-        if exchange.signature.service != exchange.service.name:
-            raise InvalidSignature(f"Credential should be scoped to correct service: '{exchange.service.name}'.")
+        wanted = exchange.service.signing_name or exchange.service.name
+        if exchange.signature.service != wanted:
+            raise InvalidSignature(f"Credential should be scoped to correct service: '{wanted}'.")
 
     def _limit_rate(self, exchange: Exchange) -> None:
         assert exchange.context is not None

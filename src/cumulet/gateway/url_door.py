@@ -115,16 +115,16 @@ class FunctionUrls:
             return function_urls.error(502, "Internal Server Error")
         parts = streamed.parts()
         if streamed.content_type == HTTP_PRELUDE_TYPE:
-            prelude, rest = await _split_prelude(parts)
+            prelude, rest = await split_prelude(parts)
             try:
                 response = function_urls.streamed_response_of(prelude)
             except InvalidFunctionResponse:
                 await parts.aclose()
                 return function_urls.error(502, "Internal Server Error")
-            response.body = _whole(streamed, parts, rest)
+            response.body = whole_body(streamed, parts, rest)
         else:
             kind = streamed.content_type or "application/octet-stream"
-            response = Response(200, [("Content-Type", kind)], _whole(streamed, parts, b""))
+            response = Response(200, [("Content-Type", kind)], whole_body(streamed, parts, b""))
         response.headers.append(("x-amzn-RequestId", exchange.request_id))
         return response
 
@@ -133,7 +133,7 @@ class BrokenOff(Exception):
     """The function failed after it had begun to answer: the client must see that the answer is not whole."""
 
 
-async def _split_prelude(parts: AsyncGenerator[bytes]) -> tuple[bytes, bytes]:
+async def split_prelude(parts: AsyncGenerator[bytes]) -> tuple[bytes, bytes]:
     """(JSON prelude, what came with it after the eight zero bytes)."""
     gathered = b""
     async for part in parts:
@@ -146,7 +146,7 @@ async def _split_prelude(parts: AsyncGenerator[bytes]) -> tuple[bytes, bytes]:
     return gathered, b""
 
 
-async def _whole(streamed: StreamedInvocation, parts: AsyncGenerator[bytes], first: bytes) -> AsyncIterator[bytes]:
+async def whole_body(streamed: StreamedInvocation, parts: AsyncGenerator[bytes], first: bytes) -> AsyncIterator[bytes]:
     """The body. Raises BrokenOff instead of ending well when the function failed on the way."""
     try:
         if first:

@@ -1,0 +1,171 @@
+"""One request to a REST API, taken apart once: what events, templates, mappings and authorizers all read."""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from cumulet.core.context import Principal
+from cumulet.core.http import Request
+from cumulet.gateway.rest_api.compiled import CompiledMethod, CompiledStage
+
+_SHOWN_BYTES = 1024
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_NOT_FORWARDED = frozenset(("connection", "content-length", "transfer-encoding", "keep-alive", "te", "upgrade", "trailer"))
+
+_NO_IDENTITY: Mapping[str, Any] = {
+    "cognitoIdentityPoolId": None,
+    "accountId": None,
+    "cognitoIdentityId": None,
+    "caller": None,
+    "sourceIp": "",
+    "principalOrgId": None,
+    "accessKey": None,
+    "cognitoAuthenticationType": None,
+    "cognitoAuthenticationProvider": None,
+    "userArn": None,
+    "userAgent": None,
+    "user": None,
+}
+
+
+@dataclass(slots=True)
+class Call:
+    """`path` is what follows the stage, as sent; `path_parameters` are as sent too. `headers` keep the spelling of the client.
+
+    `context` is `$context` and `requestContext`: steps add to it what they find out.
+    """
+
+    request: Request
+    request_id: str
+    now_ms: int
+    stage: CompiledStage
+    method: CompiledMethod
+    path: str
+    path_parameters: dict[str, str]
+    headers: dict[str, list[str]]
+    query: dict[str, list[str]]
+    context: dict[str, Any]
+    variables: Mapping[str, str]
+    is_canary: bool = False
+    log: list[str] | None = None
+    api_key: str | None = None
+    response_headers: list[tuple[str, str]] = field(default_factory=list)
+    _by_lower: dict[str, str] | None = None
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, whatever its spelling."""
+        values = self.header_values(name)
+        return values[0] if values else None
+
+    def header_values(self, name: str) -> Sequence[str]:
+        if self._by_lower is None:
+            self._by_lower = {spelled.lower(): spelled for spelled in self.headers}
+        return self.headers.get(self._by_lower.get(name.lower(), ""), ())
+
+    def note(self, text: str, body: bytes | None = None) -> None:
+        """A line of the log that a test invocation shows, with the beginning of a body."""
+        if self.log is not None:
+            self.log.append(text if body is None else f"{text}: {body[:_SHOWN_BYTES].decode('utf-8', 'replace')}")
+
+
+def headers_of(request: Request, host: str, trace_id: str) -> dict[str, list[str]]:
+    """The headers as a function sees them, with those that API Gateway adds."""
+    names = request.names
+    found: dict[str, list[str]] = {}
+    spelled: dict[str, str] = {}
+    for at, (lower, value) in enumerate(request.headers):
+        if lower in _NOT_FORWARDED:
+            continue
+        name = spelled.get(lower)
+        if name is None:
+            name = spelled[lower] = names[at].decode("latin-1") if names else lower.title()
+            found[name] = [value]
+        else:
+            found[name].append(value)
+    for lower, name, value in (
+        ("x-amzn-trace-id", "X-Amzn-Trace-Id", trace_id),
+        ("x-forwarded-for", "X-Forwarded-For", request.source_ip),
+        ("x-forwarded-port", "X-Forwarded-Port", host.rpartition(":")[2] if ":" in host else "443"),
+        ("x-forwarded-proto", "X-Forwarded-Proto", request.scheme),
+    ):
+        told = found.pop(spelled[lower], None) if lower in spelled else None
+        found[name] = [f"{told[0]}, {value}"] if told and lower == "x-forwarded-for" else [value]
+    return found
+
+
+def query_of(query: str) -> dict[str, list[str]]:
+    """Decoded values by name, in their order."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True) if query else ():
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def trace_id_of(request: Request, request_id: str, now_ms: int) -> str:
+    """The client's trace header, or a new root."""
+    told = request.header("x-amzn-trace-id")
+    if told:
+        return told
+    return f"Root=1-{now_ms // 1000:08x}-{request_id.replace('-', '')[:24]}"
+
+
+def context_of(
+    request: Request,
+    *,
+    request_id: str,
+    now_ms: int,
+    stage: CompiledStage,
+    method: CompiledMethod,
+    full_path: str,
+    host: str,
+) -> dict[str, Any]:
+    """`requestContext`, in the order of the documented sample."""
+    domain = host.partition(":")[0]
+    identity = dict(_NO_IDENTITY)
+    identity["sourceIp"] = request.source_ip
+    identity["userAgent"] = request.header("user-agent") or None
+    context: dict[str, Any] = {
+        "resourceId": method.resource_id,
+        "resourcePath": method.resource_path,
+        "httpMethod": request.method,
+        "extendedRequestId": extended_id(request_id),
+        "requestTime": clf_time(now_ms // 1000),
+        "path": full_path,
+        "accountId": stage.place.account,
+        "protocol": "HTTP/1.1",
+        "stage": stage.name,
+        "domainPrefix": domain.partition(".")[0],
+        "requestTimeEpoch": now_ms,
+        "requestId": request_id,
+        "identity": identity,
+        "domainName": domain,
+        "deploymentId": stage.deployment_id,
+        "apiId": stage.api_id,
+    }
+    if method.operation_name:
+        context["operationName"] = method.operation_name
+    return context
+
+
+def caller_identity(caller: Principal) -> dict[str, Any]:
+    """What `identity` tells of a caller who signed."""
+    return {
+        "accountId": caller.account,
+        "caller": caller.user_id,
+        "accessKey": caller.access_key_id,
+        "userArn": caller.arn,
+        "user": caller.user_id,
+    }
+
+
+def extended_id(request_id: str) -> str:
+    """`x-amz-apigw-id`: 15 characters and a `=`, made of the request id."""
+    return hashlib.blake2b(request_id.encode(), digest_size=8).hexdigest()[:15] + "="
+
+
+def clf_time(seconds: int) -> str:
+    at = time.gmtime(seconds)
+    return f"{at[2]:02}/{_MONTHS[at[1] - 1]}/{at[0]}:{at[3]:02}:{at[4]:02}:{at[5]:02} +0000"

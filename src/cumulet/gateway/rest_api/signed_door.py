@@ -1,0 +1,60 @@
+"""Requests of integrations to the node's own services: signed as their role, and sent through the public door."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from cumulet.core.errors import Fault
+from cumulet.core.http import Request, Response
+from cumulet.services.rest_apis.model import Place
+
+CredentialsOf = Callable[[str], tuple[str, str, str]]
+"""A role's ARN -> key id, secret and session token of temporary credentials."""
+
+
+class NoCredentials(Fault):
+    """An integration with a service names a role of the API's own account."""
+
+    code = "AccessDeniedException"
+    status = 403
+
+
+class SignedDoor:
+    """`gateway` is the node's own public door. See `SendSigned`."""
+
+    def __init__(
+        self, gateway: Callable[[Request], Awaitable[Response]], credentials_of: CredentialsOf, endpoint: Callable[[], str]
+    ) -> None:
+        self._gateway = gateway
+        self._credentials_of = credentials_of
+        self._endpoint = endpoint
+
+    async def send(self, request: Request, service: str, region: str, place: Place, role: str | None) -> Response:
+        """Raises Fault when there is nobody to sign as."""
+        if role is None or role.split(":")[4:5] != [place.account] or ":role/" not in role:
+            raise NoCredentials("the integration names no role of the API's account as its credentials")
+        if request.path.startswith(("/_aws/", "/restapis/")):
+            raise NoCredentials("an integration with a service does not lead to a deployed API")
+        endpoint = self._endpoint()
+        key_id, secret, token = self._credentials_of(role)
+        headers = dict(request.headers)
+        unsigned = AWSRequest(
+            method=request.method,
+            url=endpoint + request.path + (f"?{request.query}" if request.query else ""),
+            headers=headers,
+            data=request.body,
+        )
+        signer = S3SigV4Auth if service == "s3" else SigV4Auth
+        signer(Credentials(key_id, secret, token), service, region).add_auth(unsigned)
+        signed = [(name.lower(), str(value)) for name, value in unsigned.headers.items()]
+        if not any(name == "host" for name, _ in signed):
+            signed.append(("host", urlsplit(endpoint).netloc))
+        response = await self._gateway(
+            Request(request.method, request.path, request.query, signed, request.body, request.source_ip)
+        )
+        if not isinstance(response.body, bytes):
+            response.body = b"".join([piece async for piece in response.body])
+        return response

@@ -1,0 +1,23 @@
+"""The faults of API Gateway's control plane."""
+
+from cumulet.core.errors import Fault
+
+
+class BadRequest(Fault):
+    code = "BadRequestException"
+    status = 400
+
+
+class Conflict(Fault):
+    code = "ConflictException"
+    status = 409
+
+
+class NotFound(Fault):
+    code = "NotFoundException"
+    status = 404
+
+
+class LimitExceeded(Fault):
+    code = "LimitExceededException"
+    status = 429
