@@ -1,7 +1,8 @@
 """An HTTP request and response as plain data, below any socket and above any service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(slots=True)
@@ -36,3 +37,28 @@ class Response:
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | AsyncIterator[bytes] = b""
+
+
+class ByteStream(Protocol):
+    """A connection that has left HTTP: bytes both ways, in order."""
+
+    async def read(self) -> bytes:
+        """What came since the last call, waiting for some; b"" once the client has ended or is gone. Reading slowly slows the
+        client down: little is kept ahead."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send, and wait while the client does not take it. Raises ConnectionError when the client is gone."""
+        ...
+
+    def close(self) -> None:
+        """End the connection after what was written. May be called twice."""
+        ...
+
+
+@dataclass(slots=True)
+class Upgrade(Response):
+    """An answer after which the connection is no longer HTTP's (`status` 101, with the headers that the other protocol wants):
+    `run` has it until it returns or raises, and is cancelled when the node stops. Only for HTTP/1.1 requests that asked for it."""
+
+    run: Callable[[ByteStream], Awaitable[None]] | None = None
