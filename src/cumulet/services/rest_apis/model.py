@@ -6,11 +6,11 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from cumulet.core.context import Context
 from cumulet.core.errors import NotImplementedFault
+from cumulet.core.place import Place as Place
+from cumulet.core.place import place_of as place_of
 from cumulet.services.rest_apis.errors import BadRequest, Conflict
 
 Document = dict[str, Any]
@@ -60,18 +60,6 @@ STANDARD_MODELS = (
      '"title" : "Error Schema",\n  "type" : "object",\n  "properties" : {\n    "message" : { "type" : "string" }\n  }\n}'),
 )  # fmt: skip
 """(name, description, schema) of the models that every new API has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Names, ids and plans are per account and region."""
-
-    account: str
-    region: str
-
-
-def place_of(ctx: Context) -> Place:
-    return Place(ctx.account, ctx.region)
 
 
 def without_nothing(document: Mapping[str, Any]) -> Document:

@@ -6,13 +6,11 @@ A document's key is its kind and its path: an API's own things begin with the AP
 from collections.abc import Iterator
 from typing import Literal
 
-import orjson
-
 from cumulet.services.rest_apis.model import Document, Place
+from cumulet.store import documents
 from cumulet.store.contract import Reader, Txn
-from cumulet.store.keys import pack, prefix_range
 
-_SHARD_PREFIX = "restapis/"
+_SERVICE = "restapis"
 
 Kind = Literal[
     "api", "resource", "model", "validator", "authorizer", "response", "deployment", "snapshot", "stage", "part", "parts-version",
@@ -25,39 +23,30 @@ _OF_AN_API: tuple[Kind, ...] = (
 
 
 def shard_of(place: Place) -> str:
-    return f"{_SHARD_PREFIX}{place.account}/{place.region}"
+    return documents.shard_of(_SERVICE, place)
 
 
 def find_place(shard: str) -> Place | None:
     """The place of a shard of this service."""
-    if not shard.startswith(_SHARD_PREFIX):
-        return None
-    account, _, region = shard[len(_SHARD_PREFIX) :].partition("/")
-    return Place(account, region)
+    return documents.find_place(_SERVICE, shard)
 
 
 def find(reader: Reader, kind: Kind, *path: str) -> Document | None:
-    data = reader.get(pack(kind, *path))
-    if data is None:
-        return None
-    found: Document = orjson.loads(data)
-    return found
+    return documents.find(reader, kind, *path)
 
 
 def list_all(reader: Reader, kind: Kind, *path: str) -> Iterator[Document]:
     """All documents of a kind whose path begins so."""
-    for _, value in reader.scan(*prefix_range(kind, *path)):
-        yield orjson.loads(value)
+    return documents.list_all(reader, kind, *path)
 
 
 def put(txn: Txn, kind: Kind, document: Document, *path: str) -> None:
-    txn.put(pack(kind, *path), orjson.dumps(document))
+    documents.put(txn, kind, document, *path)
 
 
 def delete(txn: Txn, kind: Kind, *path: str) -> None:
     """Remove a document and what lies below its path."""
-    for key, _ in list(txn.scan(*prefix_range(kind, *path))):
-        txn.delete(key)
+    documents.delete(txn, kind, *path)
 
 
 def delete_api(txn: Txn, api_id: str) -> None:
