@@ -28,7 +28,7 @@ from cumulet.gateway.http import HttpServer
 from cumulet.gateway.http_client import HttpClient
 from cumulet.gateway.metered import MeteredInvoker
 from cumulet.gateway.metrics import Gauge, Metrics
-from cumulet.gateway.names import function_url, resolves_localhost_names
+from cumulet.gateway.names import find_addresses
 from cumulet.gateway.nodelog import LineWriter, log_to_stderr
 from cumulet.gateway.rest_api.backends import Backends
 from cumulet.gateway.rest_api.kind import RestApis
@@ -91,6 +91,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         http = HttpServer(lambda request: gateway(request))
         port = await http.bind(settings.host, settings.port)
         endpoint = _endpoint(settings.host, port)
+        addresses = await find_addresses(endpoint, settings.url_style, is_local=settings.host in ("127.0.0.1", "localhost"))
 
         sink = StoreLogSink(store, clock)
         logs = LogsService(store, clock, sink)
@@ -124,13 +125,12 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         sources = Sources()
         pollers = Pollers(store, clock, invoker, lambda *place: functions.resolve(*place), targets, sources)
 
-        is_host_style = settings.host in ("127.0.0.1", "localhost") and await resolves_localhost_names()
         functions = FunctionsService(
             store,
             clock,
             invoker,
             asynchronous,
-            url_of=lambda url_id, region: function_url(url_id, region, endpoint, is_host_style=is_host_style),
+            url_of=addresses.function_url,
             set_reserved=local.concurrency.set_reserved,
             retire=local.retire,
             warm=local,

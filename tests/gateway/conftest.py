@@ -1,12 +1,21 @@
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import uvloop
 
 from cumulet.core.http import Request, Response
 from cumulet.gateway.http import HttpLimits, HttpServer
+
+_SPEC = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).parents[1] / "e2e" / "conftest.py")
+assert _SPEC is not None and _SPEC.loader is not None
+_E2E = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_E2E)
+
+node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
 
 
 def pytest_asyncio_loop_factories(config, item):

@@ -30,6 +30,14 @@ def _key_pair(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, envvar="CUMULET_PORT", show_default=True, help="0: a free one."
 )
+@click.option(
+    "--url-style",
+    type=click.Choice(["auto", "host", "path"]),
+    default="auto",
+    envvar="CUMULET_URL_STYLE",
+    show_default=True,
+    help="How addresses of APIs and function URLs are told; auto: host where this machine resolves names under localhost.",
+)
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder. [env: CUMULET_DATA]")
 @click.option(
     "--root-key", callback=_key_pair, envvar="CUMULET_ROOT_KEY", metavar="ID:SECRET", help="Key pair of account 000000000000."
@@ -50,6 +58,7 @@ def _key_pair(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 def command(
     host: str,
     port: int,
+    url_style: Literal["auto", "host", "path"],
     data: Path | None,
     root_key: tuple[str, str] | None,
     durability: Literal["sync", "os"],
@@ -70,6 +79,7 @@ def command(
         data=(data or default_data()).absolute(),
         host=host,
         port=port,
+        url_style=url_style,
         root_key=root_key,
         durability=durability,
         strict_runtimes=strict_runtimes,

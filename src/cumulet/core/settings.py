@@ -14,11 +14,13 @@ class Settings:
 
     `memory_budget_mb` bounds what all live execution environments take together; None: three quarters of the machine's
     memory. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a free one.
+    `url_style` is how addresses of APIs and function URLs are told (`gateway/names.py`).
     """
 
     data: Path
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    url_style: Literal["auto", "host", "path"] = "auto"
     root_key: tuple[str, str] | None = None
     durability: Literal["sync", "os"] = "sync"
     strict_runtimes: bool = False

@@ -82,7 +82,7 @@ class Gateway:
     async def __call__(self, request: Request) -> Response:
         """The answer, whatever happens."""
         started = time.perf_counter()
-        exchange = Exchange(request, request.header("host"))
+        exchange = Exchange(request, request.header("host").lower())
         try:
             for step in self.steps:
                 waiting = step(exchange)
