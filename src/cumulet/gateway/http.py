@@ -20,7 +20,8 @@ from typing import NoReturn, cast
 
 import httptools
 
-from cumulet.core.http import Request, Response
+from cumulet.core.http import Request, Response, Upgrade
+from cumulet.gateway.upgraded import UpgradedConnection
 
 log = logging.getLogger("cumulet.http")
 
@@ -71,6 +72,8 @@ class _Turn:
     status: int
     is_last: bool
     can_chunk: bool = True
+    read_ahead: bytes | None = None
+    """What came after a request that may leave HTTP."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -100,6 +103,12 @@ def _header_lines(headers: list[tuple[str, str]]) -> str:
     return text.replace("\n", "\r\n")
 
 
+def _forbids_upgrade(name: str, value: str) -> bool:
+    if name == "upgrade":
+        return "h2c" in value.lower()
+    return name == "transfer-encoding" or (name == "content-length" and int(value) > 0)
+
+
 def _refusal(status: int) -> Response:
     """What a client is told whose bytes are no request for anybody; in JSON, which most clients here can read."""
     code = {413: "RequestEntityTooLargeException", 503: "ServiceUnavailable"}.get(status, "BadRequest")
@@ -113,7 +122,7 @@ class HttpServer:
     def __init__(self, handle: Handle, limits: HttpLimits | None = None) -> None:
         self.handle = handle
         self.limits = limits or HttpLimits()
-        self.connections: set[Connection] = set()
+        self.connections: set[Connection | UpgradedConnection] = set()
         self.bodies_bytes = 0
         self.is_draining = False
         self.now = 0.0
@@ -156,7 +165,7 @@ class HttpServer:
         for connection in list(self.connections):
             connection.abort()
 
-    def forget(self, connection: "Connection") -> None:
+    def forget(self, connection: "Connection | UpgradedConnection") -> None:
         self.connections.discard(connection)
         if not self.connections:
             self._emptied.set()
@@ -240,8 +249,8 @@ class Connection(asyncio.Protocol):
         self._unread_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._is_input_done = True  # the request is answered as if it had not asked for another protocol, then closed
+        except httptools.HttpParserUpgrade as upgrade:
+            self._offer_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             if not self._is_input_done:
                 self._refuse(self._refusal or 400)
@@ -375,6 +384,46 @@ class Connection(asyncio.Protocol):
             self._is_reading_paused = True
             self._transport.pause_reading()
 
+    def _offer_upgrade(self, read_ahead: bytes) -> None:
+        """The request just read asks for another protocol: its handler may take the connection. It is the last in any case, and
+        nothing more is read until the handler has decided. Where that cannot be (HTTP/1.0, h2c, a request with a body, which the
+        parser took for the other protocol's bytes) it is read again as one that has not asked.
+        """
+        turn = self._turns[-1]
+        assert turn.request is not None
+        if not turn.can_chunk or any(_forbids_upgrade(*header) for header in self._headers):
+            self._turns.pop()
+            head = self._head_without_upgrade()
+            self._parser = httptools.HttpRequestParser(self)
+            self.data_received(head + read_ahead)
+            return
+        turn.is_last = self._is_input_done = True
+        turn.read_ahead = read_ahead
+        if not self._is_reading_paused:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def _head_without_upgrade(self) -> bytes:
+        method, version = self._parser.get_method(), self._parser.get_http_version().encode()
+        lines = [
+            b"%b: %b\r\n" % (name, value.encode("latin-1")) for name, (_, value) in zip(self._names, self._headers, strict=True)
+        ]
+        kept = [line for line, (name, _) in zip(lines, self._headers, strict=True) if name not in ("connection", "upgrade")]
+        return b"%b %b HTTP/%b\r\n%bConnection: close\r\n\r\n" % (method, self._target, version, b"".join(kept))
+
+    def _hand_over(self, response: Response, read_ahead: bytes) -> None:
+        """The connection leaves HTTP, and this object its socket. `run` is called even when the client has gone meanwhile."""
+        assert isinstance(response, Upgrade) and response.run is not None
+        protocol = next((_clean(value) for name, value in response.headers if name.lower() == "upgrade"), "websocket")
+        head = _status_line(101) + self._server.date + _header_lines(response.headers)
+        head += f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+        upgraded = UpgradedConnection(self._server, self._transport, read_ahead, is_lost=self._is_lost)
+        self._server.connections.discard(self)
+        self._server.connections.add(upgraded)
+        upgraded.start(head.encode(), response.run)
+        if self._server.is_draining:
+            upgraded.close_when_idle()
+
     def _refuse(self, status: int) -> None:
         """What came is no request to be answered: after the answers already owed, say so and end the connection."""
         self._is_input_done = self._is_refused = True
@@ -418,12 +467,18 @@ class Connection(asyncio.Protocol):
                     log.exception("a handler let an exception through")
                     response, turn.is_last = Response(500), True
             self._release(turn)
+            if response.status == 101:
+                if turn.read_ahead is not None:
+                    self._hand_over(response, turn.read_ahead)
+                    return
+                log.error("a handler answered an upgrade that was not asked for")
+                response, turn.is_last = Response(500), True
             is_last = turn.is_last or (server.is_draining and not turns)
             if self._is_lost:
                 await _close_body(response)
                 break
             await self._send(turn, response, is_last)
-            if self._is_reading_paused and not self._is_lost and len(turns) < self._limits.pipelined:
+            if self._is_reading_paused and not self._is_lost and not self._is_input_done and len(turns) < self._limits.pipelined:
                 self._resume_reading()
         if self._is_lost:
             return
