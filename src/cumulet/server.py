@@ -29,7 +29,7 @@ from cumulet.gateway.http_client import HttpClient
 from cumulet.gateway.metered import MeteredInvoker
 from cumulet.gateway.metrics import Gauge, Metrics
 from cumulet.gateway.names import find_addresses
-from cumulet.gateway.nodelog import LineWriter, log_to_stderr
+from cumulet.gateway.nodelog import LineWriter, as_json, as_text, log_to_stderr
 from cumulet.gateway.rest_api.backends import Backends
 from cumulet.gateway.rest_api.kind import RestApis
 from cumulet.gateway.rest_api.serving import make_serving
@@ -76,7 +76,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
 
     Raises StoreRefused when the data folder cannot be used, OSError when the address cannot be had.
     """
-    lines = LineWriter()
+    lines = LineWriter(render=as_text if settings.log_format == "text" else as_json)
     log_to_stderr(lines)
     stop = _stop_on_signals()
     clock, metrics, targets = SystemClock(), Metrics(), Targets()

@@ -45,7 +45,9 @@ def test_every_example_is_tested():
 @pytest.mark.parametrize(("folder", "runtime", "handler", "language"), CASES)
 def test_an_example_runs(node, name, tmp_path, folder, runtime, handler, language):
     if folder in ("java", "kotlin"):
-        version = discovery.choose(discovery.java_interpreters(), 21, is_strict=False)
+        kits = discovery.java_interpreters()
+        # Debian's Kotlin compiler does not run on the newest kits; what it makes does.
+        version = kits[min(kits)] if folder == "kotlin" else discovery.choose(kits, 21, is_strict=False)
         assert version is not None
         java_home = str(Path(version.executable).parents[1])
         environment = os.environ | {"JAVA_HOME": java_home, "PATH": f"{java_home}/bin:{os.environ['PATH']}"}

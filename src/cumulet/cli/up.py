@@ -55,6 +55,13 @@ def _key_pair(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option("--memory-budget-mb", type=click.IntRange(min=128), help="Bound on what all live environments take together.")
 @click.option("--demo", is_flag=True, help="Deploy a sample function once the node answers, and call it.")
 @click.option("--quiet", is_flag=True, help="No request log on stderr.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "json", "text"]),
+    default="auto",
+    show_default=True,
+    help="The node's own log: auto is text on a terminal, JSON elsewhere.",
+)
 def command(
     host: str,
     port: int,
@@ -68,6 +75,7 @@ def command(
     memory_budget_mb: int | None,
     demo: bool,
     quiet: bool,
+    log_format: Literal["auto", "json", "text"],
 ) -> None:
     """Start a node. Prints its keys as export lines, then `ready URL` once it answers. Ctrl-C drains and stops it."""
     import uvloop
@@ -86,6 +94,7 @@ def command(
         shells=shells,
         store="memory" if in_memory else "embedded",
         memory_budget_mb=memory_budget_mb,
+        log_format=("text" if os.isatty(2) else "json") if log_format == "auto" else log_format,
     )
     if quiet:
         logging.getLogger("cumulet.access").disabled = True

@@ -15,6 +15,7 @@ class Settings:
     `memory_budget_mb` bounds what all live execution environments take together; None: three quarters of the machine's
     memory. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a free one.
     `url_style` is how addresses of APIs and function URLs are told (`gateway/names.py`).
+    `log_format` is how the node's own log on stderr reads.
     """
 
     data: Path
@@ -29,3 +30,4 @@ class Settings:
     memory_budget_mb: int | None = None
     account_concurrency: int = 1000
     keep_alive_s: float = 600.0
+    log_format: Literal["json", "text"] = "json"

@@ -1,4 +1,5 @@
-"""The node's own log: one JSON object a line on stderr, written by a thread so that a slow reader never holds the event loop.
+"""The node's own log: one JSON object a line on stderr, or a line to read on a terminal, written by a thread so that a slow reader
+never holds the event loop.
 
 Bounded: when the reader does not keep up, lines are dropped and their number is told in the next one that gets through.
 """
@@ -9,6 +10,7 @@ import os
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,11 +19,34 @@ _MAXIMUM_LINES = 20_000
 _BATCH_S = 0.02
 
 
+def as_json(fields: dict[str, Any]) -> bytes:
+    """A line for programs. What is not ready for JSON is told by its `str`."""
+    return orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def as_text(fields: dict[str, Any]) -> bytes:
+    """A line for people: the time of day, then what the request was and how it went, or the message."""
+    seconds, ms = divmod(int(fields.get("time_ms", 0)), 1000)
+    words = [f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{ms:03}"]
+    if "status" in fields:
+        name = ":".join(filter(None, (fields["service"], fields["operation"])))
+        words += [str(fields["status"]), fields["method"], name or fields["path"], f"{fields['ms']:.1f} ms"]
+    else:
+        words += [fields.get("level", ""), str(fields.get("message", "")), fields.get("traceback", "")]
+    return _printable(" ".join(filter(None, words))).encode() + b"\n"
+
+
+def _printable(text: str) -> str:
+    """Nothing that clients send reaches the terminal as a control sequence."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+
+
 class LineWriter:
     """Lines to a file descriptor, in order, from any thread, without waiting."""
 
-    def __init__(self, fd: int = 2) -> None:
+    def __init__(self, fd: int = 2, render: Callable[[dict[str, Any]], bytes] = as_json) -> None:
         self._fd = fd
+        self._render = render
         self._lines: list[bytes] = []
         self._dropped = 0
         self._wake = threading.Event()
@@ -30,11 +55,11 @@ class LineWriter:
         atexit.register(self.flush)
 
     def write(self, fields: dict[str, Any]) -> None:
-        """Queue one line. `fields` must be ready for JSON; what is not is told by its `str`."""
+        """Queue one line."""
         if len(self._lines) >= _MAXIMUM_LINES:
             self._dropped += 1
             return
-        self._lines.append(orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        self._lines.append(self._render(fields))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -44,7 +69,7 @@ class LineWriter:
             lines, self._lines = self._lines, []
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                lines.append(orjson.dumps({"level": "WARNING", "message": f"{dropped} log lines dropped"}) + b"\n")
+                lines.append(self._render({"level": "WARNING", "message": f"{dropped} log lines dropped"}))
             data = memoryview(b"".join(lines))
             try:
                 while data:
