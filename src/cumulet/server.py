@@ -23,12 +23,12 @@ from cumulet.delivery.targets import Targets
 from cumulet.gateway import pages
 from cumulet.gateway.exchange import Door, Exchange, Service
 from cumulet.gateway.execute_api import ExecuteApi
+from cumulet.gateway.front_door import FrontDoor, open_front_door
 from cumulet.gateway.function_urls import Cors
 from cumulet.gateway.http import HttpServer
 from cumulet.gateway.http_client import HttpClient
 from cumulet.gateway.metered import MeteredInvoker
 from cumulet.gateway.metrics import Gauge, Metrics
-from cumulet.gateway.names import find_addresses
 from cumulet.gateway.nodelog import LineWriter, as_json, as_text, log_to_stderr
 from cumulet.gateway.rest_api.backends import Backends
 from cumulet.gateway.rest_api.kind import RestApis
@@ -67,14 +67,19 @@ class Node:
     """A running node, as those who started it see it. `root_key` is (access key id, secret) of the default account."""
 
     settings: Settings
-    endpoint: str
+    front: FrontDoor
     root_key: tuple[str, str]
+
+    @property
+    def endpoint(self) -> str:
+        return self.front.endpoint
 
 
 async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
     """Run a node until it is told to stop; returns when everything is put away.
 
-    Raises StoreRefused when the data folder cannot be used, OSError when the address cannot be had.
+    Raises StoreRefused when the data folder cannot be used, OSError when an address cannot be had, TlsRefused when a certificate
+    cannot be used.
     """
     lines = LineWriter(render=as_text if settings.log_format == "text" else as_json)
     log_to_stderr(lines)
@@ -89,9 +94,8 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
 
         gateway: Gateway  # made last; it exists before the first request does
         http = HttpServer(lambda request: gateway(request))
-        port = await http.bind(settings.host, settings.port)
-        endpoint = _endpoint(settings.host, port)
-        addresses = await find_addresses(endpoint, settings.url_style, is_local=settings.host in ("127.0.0.1", "localhost"))
+        front = await open_front_door(http, settings, lambda name: apis.has_domain(name))
+        endpoint, addresses = front.endpoint, front.addresses
 
         sink = StoreLogSink(store, clock)
         logs = LogsService(store, clock, sink)
@@ -169,6 +173,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         rest_apis = RestApis(rest_serving)
         rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
 
+        apis = ExecuteApi((rest_apis,), (rest_apis.find_domain,))
         gateway = Gateway(
             services={
                 "apigateway": Service("apigateway", rest_control.handlers),
@@ -188,7 +193,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
                 code.LINK_PATH: _plain(functions.code_archive),
             },
             function_urls=FunctionUrls(partial(_find_url_target, functions), invoker, signed, clock),
-            apis=ExecuteApi((rest_apis,), (rest_apis.find_domain,)),
+            apis=apis,
             find_credential=keys.find,
             rate_limit=RequestRate(clock),
             clock=clock,
@@ -208,7 +213,9 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             loops.create_task(sink.run(halt_logging))
             await http.start()
             is_ready = True
-            on_ready(Node(settings, endpoint, (keys.root.access_key_id, keys.root.secret_key)))
+            if front.certificates is not None:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, front.reload)
+            on_ready(Node(settings, front, (keys.root.access_key_id, keys.root.secret_key)))
             await stop.wait()
             # The order of draining: no new requests, then no new invocations, then no more log lines.
             await http.stop(_DRAIN_S)
@@ -233,12 +240,6 @@ def _stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
     return stop
-
-
-def _endpoint(host: str, port: int) -> str:
-    """Where clients on this machine reach the node; one that listens everywhere is reached through loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _role_credentials(keys: AccessKeys, clock: Clock, spec: FunctionSpec) -> tuple[str, str, str]:

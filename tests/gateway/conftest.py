@@ -1,8 +1,13 @@
 import asyncio
 import contextlib
 import importlib.util
+import io
+import ssl
+import sys
+import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -16,6 +21,14 @@ _E2E = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_E2E)
 
 node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
+
+PYTHON = f"python3.{sys.version_info.minor}"
+ROLE = "arn:aws:iam::000000000000:role/any"
+ECHO = """\
+import json
+def handler(event, context):
+    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
+"""
 
 
 def pytest_asyncio_loop_factories(config, item):
@@ -40,8 +53,8 @@ class Served:
     async def _echo(self, request: Request) -> Response:
         return Response(200, [("X-Path", request.path)], request.method.encode() + b" " + request.body)
 
-    async def connect(self, limit: int = 65_536) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=limit)
+    async def connect(self, limit: int = 65_536, **more: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=limit, **more)
         self._writers.append(writer)
         return reader, writer
 
@@ -65,9 +78,9 @@ async def serving() -> AsyncIterator[Callable[..., Awaitable[Served]]]:
     """Starts servers: `await serving(HttpLimits(…))`."""
     running: list[tuple[Served, asyncio.Task[None]]] = []
 
-    async def start(limits: HttpLimits | None = None) -> Served:
+    async def start(limits: HttpLimits | None = None, tls: ssl.SSLContext | None = None) -> Served:
         served = Served(limits)
-        served.port = await served.server.bind("127.0.0.1", 0)
+        served.port = await served.server.bind("127.0.0.1", 0, tls)
         await served.server.start()
         running.append((served, asyncio.ensure_future(served.server.sweep())))
         return served
@@ -79,3 +92,21 @@ async def serving() -> AsyncIterator[Callable[..., Awaitable[Served]]]:
         sweeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sweeping
+
+
+@pytest.fixture
+def make_url() -> Callable[..., str]:
+    """Makes a function and its URL, and tells it as the node does: `make_url(node, name, text)`."""
+
+    def make(node: Any, name: str, text: str = ECHO, mode: str = "BUFFERED", **more: Any) -> str:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("index.py"), text)
+        functions = node.client("lambda")
+        functions.create_function(
+            FunctionName=name, Runtime=PYTHON, Handler="index.handler", Role=ROLE, Code={"ZipFile": buffer.getvalue()}, **more
+        )
+        made = functions.create_function_url_config(FunctionName=name, AuthType="NONE", InvokeMode=mode)
+        return str(made["FunctionUrl"])
+
+    return make

@@ -10,7 +10,7 @@ import click
 
 from cumulet.cli.client import Address, default_data, write_address
 from cumulet.cli.output import EXIT_FAILED, fail
-from cumulet.core.settings import DEFAULT_PORT, Settings
+from cumulet.core.settings import DEFAULT_PORT, Settings, TlsSettings
 
 if TYPE_CHECKING:
     from cumulet.server import Node
@@ -23,6 +23,16 @@ def _key_pair(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     if not (colon and key_id and secret):
         raise click.BadParameter("must be ID:SECRET")
     return key_id, secret
+
+
+def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[Path, Path] | None:
+    """CERT:KEY; None for `local`."""
+    if value is None or value == "local":
+        return None
+    chain, colon, key = value.rpartition(":")
+    if not (colon and chain and key):
+        raise click.BadParameter("must be local or CERT:KEY")
+    return Path(chain), Path(key)
 
 
 @click.command("up")
@@ -38,6 +48,20 @@ def _key_pair(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     show_default=True,
     help="How addresses of APIs and function URLs are told; auto: host where this machine resolves names under localhost.",
 )
+@click.option(
+    "--tls-port", type=click.IntRange(0, 65535), envvar="CUMULET_TLS_PORT", help="Answer HTTPS (and HTTP/2) here. 0: a free one."
+)
+@click.option(
+    "--tls",
+    callback=_certificate,
+    envvar="CUMULET_TLS",
+    metavar="local|CERT:KEY",
+    help="The certificate chain and key, PEM; local: made by the node. [default: local]",
+)
+@click.option(
+    "--tls-certs", type=click.Path(file_okay=False, path_type=Path), help="Folder of further certificates, chosen by name (SNI)."
+)
+@click.option("--tls-only", is_flag=True, help="Plain HTTP on loopback alone; tell addresses as https.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder. [env: CUMULET_DATA]")
 @click.option(
     "--root-key", callback=_key_pair, envvar="CUMULET_ROOT_KEY", metavar="ID:SECRET", help="Key pair of account 000000000000."
@@ -66,6 +90,10 @@ def command(
     host: str,
     port: int,
     url_style: Literal["auto", "host", "path"],
+    tls_port: int | None,
+    tls: tuple[Path, Path] | None,
+    tls_certs: Path | None,
+    tls_only: bool,
     data: Path | None,
     root_key: tuple[str, str] | None,
     durability: Literal["sync", "os"],
@@ -83,10 +111,13 @@ def command(
     from cumulet.server import serve
     from cumulet.store.open import StoreRefused
 
+    if tls_port is None and (tls or tls_certs or tls_only):
+        raise click.UsageError("--tls, --tls-certs and --tls-only want a --tls-port")
     settings = Settings(
         data=(data or default_data()).absolute(),
         host=host,
         port=port,
+        tls=TlsSettings(tls_port, tls, tls_certs, tls_only) if tls_port is not None else None,
         url_style=url_style,
         root_key=root_key,
         durability=durability,
@@ -104,6 +135,9 @@ def command(
         write_address(settings.data, address)
         click.echo(address.export_lines())
         click.echo(f"# data {settings.data} ({settings.store}, durability {settings.durability})")
+        if node.front.tls_endpoint:
+            told = f", signed by {node.front.authority}" if node.front.authority else ""
+            click.echo(f"# tls {node.front.tls_endpoint}{told}")
         click.echo(f"ready {node.endpoint}")
         if demo:
             _call_demo_beside(address)

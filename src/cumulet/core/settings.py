@@ -9,6 +9,17 @@ DEFAULT_ACCOUNT = "000000000000"
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """HTTPS on a port of its own. `pair` is (certificate chain, key), None: the node makes its own; `folder` holds further ones for
+    names of their own. With `is_only` plain HTTP answers on loopback alone, and addresses are told as https."""
+
+    port: int
+    pair: tuple[Path, Path] | None = None
+    folder: Path | None = None
+    is_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`root_key` is (access key id, secret) for the default account; None: made at the first start and kept.
 
@@ -21,6 +32,7 @@ class Settings:
     data: Path
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    tls: TlsSettings | None = None
     url_style: Literal["auto", "host", "path"] = "auto"
     root_key: tuple[str, str] | None = None
     durability: Literal["sync", "os"] = "sync"

@@ -52,6 +52,10 @@ class ExecuteApi:
         """Whether a request is for an API, by its address or by a custom domain name."""
         return find_api(request, host) is not None or self._find_domain(host) is not None
 
+    def has_domain(self, name: str) -> bool:
+        """Whether a custom domain name is served, of whatever kind."""
+        return self._find_domain(name) is not None
+
     def _find_domain(self, host: str) -> DeployedApi | None:
         name = host.partition(":")[0].lower()
         return next((api for find in self._domains if (api := find(name)) is not None), None)

@@ -1,0 +1,461 @@
+"""HTTP/1.1 on one connection: bytes come in, whole `Request`s go to the server's handler, answers go back in the requests' order.
+
+The parser (llhttp, through httptools) decides where a message ends; what it leaves open and another server might read
+differently is refused here. This is the hot path of everything: one parser and one object per connection, one task per run of
+requests.
+"""
+
+import asyncio
+import functools
+import logging
+import re
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, cast
+
+import httptools
+
+from cumulet.core.http import Request, Response, Upgrade
+from cumulet.gateway.http_heads import clean, close_body, header_lines, refusal, status_line
+from cumulet.gateway.upgraded import UpgradedConnection
+
+if TYPE_CHECKING:
+    from cumulet.gateway.http import HttpServer
+
+log = logging.getLogger("cumulet.http")
+
+_NEVER = float("inf")
+_LINGER_S = 3.0
+_JOIN_BYTES = 65_536
+_METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
+_TARGET = re.compile(r"[\x21\x22\x24-\x7e]+\Z")
+_ABSOLUTE = re.compile(r"https?://([^/?]+)(.*)\Z", re.IGNORECASE)
+
+
+class _RefusedError(Exception):
+    """Raised inside a parser callback to stop the parser; the status is kept on the connection."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One answer owed on a connection: to a request, or (`request` None) the refusal of what could not be read as one."""
+
+    request: Request | None
+    status: int
+    is_last: bool
+    can_chunk: bool = True
+    read_ahead: bytes | None = None
+    """What came after a request that may leave HTTP."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _lower_name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
+
+
+def _forbids_upgrade(name: str, value: str) -> bool:
+    if name == "upgrade":
+        return "h2c" in value.lower()
+    return name == "transfer-encoding" or (name == "content-length" and int(value) > 0)
+
+
+class Connection(asyncio.Protocol):
+    """One client. Callbacks of the parser build the request; `_answer_all` owes the answers, in order."""
+
+    def __init__(self, server: "HttpServer") -> None:
+        self.read_deadline = _NEVER
+        self.write_deadline = _NEVER
+        self._server = server
+        self._limits = server.limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._turns: deque[_Turn] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._scheme = "http"
+        self._is_lost = False
+        self._is_in_message = False
+        self._is_in_body = False
+        self._is_input_done = False
+        self._is_reading_paused = False
+        self._refusal = 0
+        self._is_refused = False
+        self._unread_bytes = 0
+        self._target = b""
+        self._headers: list[tuple[str, str]] = []
+        self._names: list[bytes] = []
+        self._head_bytes = 0
+        self._body = b""
+        self._pieces: list[bytes] = []
+        self._body_bytes = 0
+        self._body_since = 0.0
+
+    # The socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._source_ip = str(peer[0]) if peer else ""
+        if transport.get_extra_info("sslcontext") is not None:
+            self._scheme = "https"
+        server = self._server
+        server.connections.add(self)
+        self.read_deadline = server.now + self._limits.head_s
+        if len(server.connections) > self._limits.connections or server.is_draining:
+            self._refuse(503)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
+        self._server.bodies_bytes -= self._body_bytes
+        self._body_bytes = 0
+        for turn in self._turns:
+            self._release(turn)
+        self._turns.clear()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._server.forget(self)
+
+    def eof_received(self) -> bool:
+        """Half-closed: what was asked is still answered; a cut-off request is not a request."""
+        self._is_input_done = True
+        return self._task is not None and self._scheme == "http"  # TLS has no half-closed connections here
+
+    def pause_writing(self) -> None:
+        waiting = self._transport.get_write_buffer_size()
+        self.write_deadline = self._server.now + self._limits.stall_s + waiting / self._limits.least_bytes_per_s
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        self.write_deadline = _NEVER
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_input_done:
+            return  # after a refusal what still comes is read and dropped, so that the client sees the answer before a reset
+        self._unread_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._offer_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self._is_input_done:
+                self._refuse(self._refusal or 400)
+        if self._unread_bytes > self._limits.head_bytes and not self._is_input_done:
+            self._refuse(400 if self._is_in_body else 431)  # chunk extensions and such without end
+
+    # The parser
+
+    def on_message_begin(self) -> None:
+        self._is_in_message = True
+        self._target = b""
+        self._headers = []
+        self._names = []
+        self._head_bytes = 0
+        self._body = b""
+        self.read_deadline = self._server.now + self._limits.head_s
+
+    def on_url(self, part: bytes) -> None:
+        self._unread_bytes = 0
+        self._target += part
+        if len(self._target) > self._limits.target_bytes:
+            self._stop(414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._unread_bytes = 0
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self._limits.head_bytes or len(self._headers) >= self._limits.headers:
+            self._stop(431)
+        if not self._is_in_body:  # trailers are counted and dropped: nothing may be smuggled in after the head
+            self._headers.append((_lower_name(name), value.decode("latin-1")))
+            self._names.append(name)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_body = True
+        length, is_chunked, hosts, is_expecting = 0, False, 0, False
+        for name, value in self._headers:
+            if name == "host":
+                hosts += 1
+            elif name == "content-length":
+                length = int(value)
+            elif name == "transfer-encoding":
+                if is_chunked or value.lower() != "chunked":
+                    self._stop(400)
+                is_chunked = True
+            elif name == "expect":
+                is_expecting = value.lower() == "100-continue"
+        version = self._parser.get_http_version()
+        if version == "1.1":
+            if hosts != 1:
+                self._stop(400)
+        elif version != "1.0" or is_chunked or hosts > 1:
+            self._stop(400)
+        if not _TARGET.match(self._target.decode("latin-1")):
+            self._stop(400)
+        if length > self._limits.body_bytes:
+            self._stop(413)
+        if length or is_chunked:
+            self._body_since = self._server.now
+            self.read_deadline = self._server.now + self._limits.stall_s
+            if is_expecting and self._task is None and not self._turns:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        self._unread_bytes = 0
+        size = len(data)
+        server, limits = self._server, self._limits
+        self._body_bytes += size
+        server.bodies_bytes += size
+        if self._body_bytes > limits.body_bytes:
+            self._stop(413)
+        if server.bodies_bytes > limits.all_bodies_bytes:
+            self._stop(503)
+        if not self._body and not self._pieces:
+            self._body = data
+        else:
+            if not self._pieces:
+                self._pieces.append(self._body)
+            self._pieces.append(data)
+        whole = self._body_since + limits.stall_s + self._body_bytes / limits.least_bytes_per_s
+        self.read_deadline = min(server.now + limits.stall_s, whole)
+
+    def on_chunk_header(self) -> None:
+        self._unread_bytes = 0
+
+    def on_message_complete(self) -> None:
+        self._unread_bytes = 0
+        self._is_in_message = self._is_in_body = False
+        self.read_deadline = _NEVER
+        parser = self._parser
+        body = self._body
+        if self._pieces:
+            body = b"".join(self._pieces)
+            self._pieces = []
+        self._body = b""
+        self._body_bytes = 0  # counted in server.bodies_bytes until the turn is released
+        raw_method = parser.get_method()
+        method = _METHODS.get(raw_method) or raw_method.decode("latin-1")
+        path, query = self._split_target(method)
+        is_last = not parser.should_keep_alive()
+        if is_last:
+            self._is_input_done = True
+        request = Request(method, path, query, self._headers, body, self._source_ip, self._scheme, self._names)
+        self._owe(_Turn(request, 200, is_last, parser.get_http_version() == "1.1"))
+
+    def _split_target(self, method: str) -> tuple[str, str]:
+        """(path, query) as sent. An absolute target (`GET http://host/path`) replaces the Host header, as RFC 9112 wants."""
+        target = self._target.decode("ascii")
+        if not target.startswith("/"):
+            if target == "*" and method == "OPTIONS":
+                return "*", ""
+            absolute = _ABSOLUTE.match(target)
+            if absolute is None or method == "CONNECT":
+                self._stop(400)
+            self._headers = [("host", absolute[1]), *[(n, v) for n, v in self._headers if n != "host"]]
+            self._names = [b"Host", *[name for name in self._names if name.lower() != b"host"]]
+            target = absolute[2] if absolute[2].startswith("/") else "/" + absolute[2]
+        path, _, query = target.partition("?")
+        return path, query
+
+    def _stop(self, status: int) -> NoReturn:
+        self._refusal = status
+        raise _RefusedError
+
+    # Turns: the answers owed
+
+    def _owe(self, turn: _Turn) -> None:
+        self._turns.append(turn)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._answer_all())
+        elif len(self._turns) >= self._limits.pipelined and not self._is_reading_paused and not self._is_input_done:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def _offer_upgrade(self, read_ahead: bytes) -> None:
+        """The request just read asks for another protocol: its handler may take the connection. It is the last in any case, and
+        nothing more is read until the handler has decided. Where that cannot be (HTTP/1.0, h2c, a request with a body, which the
+        parser took for the other protocol's bytes) it is read again as one that has not asked.
+        """
+        turn = self._turns[-1]
+        assert turn.request is not None
+        if not turn.can_chunk or any(_forbids_upgrade(*header) for header in self._headers):
+            self._turns.pop()
+            head = self._head_without_upgrade()
+            self._parser = httptools.HttpRequestParser(self)
+            self.data_received(head + read_ahead)
+            return
+        turn.is_last = self._is_input_done = True
+        turn.read_ahead = read_ahead
+        if not self._is_reading_paused:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def _head_without_upgrade(self) -> bytes:
+        method, version = self._parser.get_method(), self._parser.get_http_version().encode()
+        lines = [
+            b"%b: %b\r\n" % (name, value.encode("latin-1")) for name, (_, value) in zip(self._names, self._headers, strict=True)
+        ]
+        kept = [line for line, (name, _) in zip(lines, self._headers, strict=True) if name not in ("connection", "upgrade")]
+        return b"%b %b HTTP/%b\r\n%bConnection: close\r\n\r\n" % (method, self._target, version, b"".join(kept))
+
+    def _hand_over(self, response: Response, read_ahead: bytes) -> None:
+        """The connection leaves HTTP, and this object its socket. `run` is called even when the client has gone meanwhile."""
+        assert isinstance(response, Upgrade) and response.run is not None
+        protocol = next((clean(value) for name, value in response.headers if name.lower() == "upgrade"), "websocket")
+        head = status_line(101) + self._server.date + header_lines(response.headers)
+        head += f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+        upgraded = UpgradedConnection(self._server, self._transport, read_ahead, is_lost=self._is_lost)
+        self._server.connections.discard(self)
+        self._server.connections.add(upgraded)
+        upgraded.start(head.encode(), response.run)
+        if self._server.is_draining:
+            upgraded.close_when_idle()
+
+    def _refuse(self, status: int) -> None:
+        """What came is no request to be answered: after the answers already owed, say so and end the connection."""
+        self._is_input_done = self._is_refused = True
+        self._is_in_message = False
+        self.read_deadline = _NEVER
+        self._server.bodies_bytes -= self._body_bytes
+        self._body_bytes = 0
+        self._body, self._pieces = b"", []
+        self._owe(_Turn(None, status, is_last=True))
+
+    def _resume_reading(self) -> None:
+        self._is_reading_paused = False
+        self._transport.resume_reading()
+        if self._is_in_message:
+            self.read_deadline = self._server.now + self._limits.stall_s
+
+    def _release(self, turn: _Turn) -> None:
+        if turn.request is not None:
+            self._server.bodies_bytes -= len(turn.request.body)
+
+    async def _answer_all(self) -> None:
+        try:
+            await self._answer_turns()
+        except Exception:
+            log.exception("a connection broke")
+            self.abort()
+        finally:
+            self._task = None
+
+    async def _answer_turns(self) -> None:
+        server, turns = self._server, self._turns
+        is_last = False
+        while turns and not is_last:
+            turn = turns.popleft()
+            if turn.request is None:
+                response = refusal(turn.status)
+            else:
+                try:
+                    response = await server.handle(turn.request)
+                except Exception:
+                    log.exception("a handler let an exception through")
+                    response, turn.is_last = Response(500), True
+            self._release(turn)
+            if response.status == 101:
+                if turn.read_ahead is not None:
+                    self._hand_over(response, turn.read_ahead)
+                    return
+                log.error("a handler answered an upgrade that was not asked for")
+                response, turn.is_last = Response(500), True
+            is_last = turn.is_last or (server.is_draining and not turns)
+            if self._is_lost:
+                await close_body(response)
+                break
+            await self._send(turn, response, is_last)
+            if self._is_reading_paused and not self._is_lost and not self._is_input_done and len(turns) < self._limits.pipelined:
+                self._resume_reading()
+        if self._is_lost:
+            return
+        if is_last or self._is_input_done or server.is_draining:
+            self._finish()
+        elif not self._is_in_message:
+            self.read_deadline = server.now + self._limits.idle_s
+
+    async def _send(self, turn: _Turn, response: Response, is_last: bool) -> None:
+        transport = self._transport
+        status, body = response.status, response.body
+        is_head = turn.request is not None and turn.request.method == "HEAD"
+        has_body = not (is_head or status in (204, 304) or status < 200)
+        head = status_line(status) + self._server.date + header_lines(response.headers)
+        if is_last:
+            head += "Connection: close\r\n"
+        elif not turn.can_chunk:
+            head += "Connection: keep-alive\r\n"
+        if isinstance(body, bytes):
+            if status not in (204, 304) and status >= 200:
+                head += f"Content-Length: {len(body)}\r\n"
+            data = (head + "\r\n").encode("utf-8")
+            if has_body and len(body) <= _JOIN_BYTES:
+                transport.write(data + body)
+            else:
+                transport.write(data)
+                if has_body:
+                    transport.write(body)
+            if self._writable is not None:
+                await self._writable
+            return
+        if turn.can_chunk and status not in (204, 304):
+            head += "Transfer-Encoding: chunked\r\n"
+        elif has_body and not is_last:
+            head = head.replace("Connection: keep-alive\r\n", "Connection: close\r\n")  # HTTP/1.0: the end is the end
+            self._is_input_done = True
+        transport.write((head + "\r\n").encode("utf-8"))
+        if has_body:
+            await self._send_stream(body, turn.can_chunk)
+        else:
+            await close_body(response)
+
+    async def _send_stream(self, body: AsyncIterator[bytes], is_chunked: bool) -> None:
+        """Each piece as it comes; the next is asked for when the client has taken most of the last."""
+        transport = self._transport
+        try:
+            async for piece in body:
+                if self._is_lost:
+                    break
+                if piece:
+                    transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+                if self._writable is not None:
+                    await self._writable
+        except Exception:
+            log.exception("a streamed answer broke off")
+            self.abort()  # without the last chunk: the client must not take it for whole
+            return
+        finally:
+            await close_body(Response(body=body))
+        if is_chunked and not self._is_lost:
+            transport.write(b"0\r\n\r\n")
+
+    # The end
+
+    def expire(self) -> None:
+        """A deadline has passed."""
+        if self.write_deadline < self._server.now or self._transport.is_closing() or self._is_input_done:
+            self.abort()
+        elif self._is_reading_paused:
+            self.read_deadline = _NEVER  # it is us who do not read; resuming sets a new one
+        elif self._is_in_message:
+            self._refuse(408)
+        else:
+            self._transport.close()
+
+    def close_when_idle(self) -> None:
+        if self._task is None and not self._is_in_message:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def _finish(self) -> None:
+        """Close without a reset that would take the answer away: end our half (where that can be), read on a little, then close."""
+        self._is_input_done = True
+        self.read_deadline = self._server.now + _LINGER_S
+        if self._is_reading_paused:
+            self._resume_reading()
+        if not self._is_refused:
+            self._transport.close()
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()

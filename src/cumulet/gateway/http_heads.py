@@ -1,0 +1,46 @@
+"""The head of an answer, made safe: what handlers answer is not trusted to keep to its line, nor to leave the framing alone."""
+
+import functools
+import re
+from http import HTTPStatus
+
+from cumulet.core.http import Response
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_OURS = frozenset(("connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
+
+
+@functools.lru_cache(maxsize=4096)
+def _header_prefix(name: str) -> str:
+    """`Name: ` as it is sent, or "" for a name that is ours to send or no token."""
+    return "" if name.lower() in _OURS or not _TOKEN.match(name) else name + ": "
+
+
+def status_line(status: int) -> str:
+    return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
+
+
+def clean(value: str) -> str:
+    """A header value that cannot end its line: what handlers answer is not trusted."""
+    return value.translate({0: None, 10: 32, 13: 32})
+
+
+def header_lines(headers: list[tuple[str, str]]) -> str:
+    text = "".join([prefix + value + "\n" for name, value in headers if (prefix := _header_prefix(name))])
+    if "\r" in text or "\0" in text or text.count("\n") > len(headers):
+        return "".join([prefix + clean(value) + "\r\n" for name, value in headers if (prefix := _header_prefix(name))])
+    return text.replace("\n", "\r\n")
+
+
+def refusal(status: int) -> Response:
+    """What a client is told whose bytes are no request for anybody; in JSON, which most clients here can read."""
+    code = {413: "RequestEntityTooLargeException", 503: "ServiceUnavailable"}.get(status, "BadRequest")
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    return Response(status, headers, b'{"message":"%b"}' % HTTPStatus(status).phrase.encode())
+
+
+async def close_body(response: Response) -> None:
+    close = getattr(response.body, "aclose", None)
+    if close is not None:
+        await close()
