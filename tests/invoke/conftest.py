@@ -58,6 +58,12 @@ class PlainEnvironment:
         if not self.exited.done():
             self.exited.set_result(exit)
 
+    def rest(self):
+        pass
+
+    def wake(self):
+        pass
+
     def max_memory_mb(self, ran_s):
         return self._peak_mb
 

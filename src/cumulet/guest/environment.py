@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, Tuple
 
 from cumulet.guest import extensions, shell, snapshot
-from cumulet.sandbox import enter, jail
+from cumulet.sandbox import enter, freezer, jail
 
 
 def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status_fd: int) -> None:
@@ -30,6 +30,8 @@ def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, stat
         pid, beside = start(launch, base, channel_fd, output_fd, status)
         os.close(channel_fd)
         os.close(output_fd)
+        if beside or not freezer.can_freeze(jail.from_json(launch["jail"]).cgroup):
+            extensions.obey(status, pid)
         _reap(pid, beside, status)
     except jail.JailError as error:
         _tell(status, {"jail_error": str(error)})
@@ -55,8 +57,6 @@ def _start(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, s
     if pid == 0:
         status.close()
         _become_runtime(launch, channel_fd, output_fd)
-    if beside:
-        extensions.obey(status, pid)
     return pid, beside
 
 

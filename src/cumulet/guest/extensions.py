@@ -51,7 +51,7 @@ def how_of(wait_status: int) -> Dict[str, int]:
 
 
 def obey(status: socket.socket, runtime: int) -> None:
-    """From now on do what the node tells, in a thread: signal the runtime, connect to a port of an extension's."""
+    """From now on do what the node tells, in a thread: signal the runtime, connect to a port of an extension's, stop everybody."""
     threading.Thread(target=_obey, args=(status, runtime), daemon=True).start()
 
 
@@ -69,8 +69,18 @@ def _obey(status: socket.socket, runtime: int) -> None:
                 os.kill(runtime, order["signal_runtime"])
             except ProcessLookupError:
                 pass  # it has ended by itself
+        elif "stop" in order:
+            _signal_all(signal.SIGSTOP if order["stop"] else signal.SIGCONT)
         elif "dial" in order:
             _dial(status, order["dial"], order["number"])
+
+
+def _signal_all(number: int) -> None:
+    """To every process of the namespace but this one."""
+    try:
+        os.kill(-1, number)
+    except OSError:
+        pass  # there is none
 
 
 def _dial(status: socket.socket, port: int, number: int) -> None:

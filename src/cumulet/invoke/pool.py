@@ -80,6 +80,7 @@ class Pool:
             member = stack.pop()
             member.entry = -1
             if not member.environment.exited.done():
+                member.environment.wake()
                 self._begin(member)
                 return member
         return None
@@ -174,6 +175,7 @@ class Pool:
         if member.is_retired:
             member.environment.kill()
             return
+        member.environment.rest()
         spec = member.environment.spec
         member.idle_since_s = self._clock.monotonic_s()
         self._idle.setdefault(spec.pool_key, deque()).append(member)

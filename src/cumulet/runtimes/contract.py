@@ -146,6 +146,14 @@ class Environment(Protocol):
         """Run one event. Raises EnvironmentLost, and TimeoutError when `expire` was called meanwhile."""
         ...
 
+    def rest(self) -> None:
+        """No call is under way, and none may come for a long time: what the code left running gets no CPU until `wake`."""
+        ...
+
+    def wake(self) -> None:
+        """A call is about to come. Both are cheap, and may be called twice."""
+        ...
+
     def expire(self) -> None:
         """Who waits for an answer waits no longer: the first of them, where there are several. The environment has to be killed
         then: it is still at work."""

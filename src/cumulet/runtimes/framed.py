@@ -176,6 +176,12 @@ class FramedEnvironment(asyncio.Protocol):
                 if not waiting.done():
                     waiting.set_result((frames.ERROR, {"error_type": kind}, document))
 
+    def rest(self) -> None:
+        self._tree.rest()
+
+    def wake(self) -> None:
+        self._tree.wake()
+
     def max_memory_mb(self, ran_s: float) -> int:
         return self._tree.max_memory_mb(ran_s)
 

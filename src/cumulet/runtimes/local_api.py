@@ -56,6 +56,7 @@ class LocalApi:
             tree.extension_output = partial(self._on_output, "extension")
             tree.on_extension_end = self._on_extension_end
             tree.on_runtime_end = self._on_runtime_end
+            tree.is_settled = self._is_settled
 
     @property
     def is_ending(self) -> bool:
@@ -112,11 +113,19 @@ class LocalApi:
         }
         self._telemetry.emit("platform.report", about | {"metrics": used})
 
+    def _is_settled(self, rested_s: float) -> bool:
+        """Between two calls: all extensions are done with the last one, or have had the time of a call for it, and who listens has
+        been told."""
+        if not self._extensions.are_waiting() and rested_s < self._spec.timeout_s:
+            return False
+        return self._telemetry.is_told() or rested_s > self._spec.timeout_s
+
     def end(self) -> None:
         """End the environment: with a shutdown phase if an extension has registered for it, else, or when asked again, at once."""
         if self._ending is not None or self.crash is not None or not self._extensions.listening_for("SHUTDOWN"):
             self._tree.kill()
         elif not self._tree.exited.done():
+            self._tree.wake()
             self._ending = asyncio.get_running_loop().create_task(self._shut_down())
 
     def close(self) -> None:

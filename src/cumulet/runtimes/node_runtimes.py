@@ -19,6 +19,7 @@ from cumulet.runtimes.local_api import LocalApi
 from cumulet.runtimes.packages import PackageCache
 from cumulet.runtimes.plans import Plan, Plans, RuntimeUnavailable, own_python
 from cumulet.runtimes.process import JailFailed, ProcessTree
+from cumulet.runtimes.resting import Resting
 from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
 from cumulet.runtimes.shells import Key, Shell, Shells, StartShell
 from cumulet.runtimes.snapshots import Snapshots, Template, initialised
@@ -59,6 +60,7 @@ class NodeRuntimes:
         self._live: set[Environment] = set()
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._started = 0
+        self._resting = Resting()
         self._group: cgroup.Group = ()
 
     async def open(self) -> None:
@@ -146,6 +148,7 @@ class NodeRuntimes:
         layers = await self._packages.layers_of(spec.layers)
         shell = await self._start_shell(spec, plan, [], is_template=True)
         shell.tree.output = output
+        shell.tree.resting = self._resting
         try:
             places = {TASK_ROOT: code.name, LAYERS: layers.name if layers is not None else ""}
             shell.order(places, limits_of(spec), spec.ephemeral_mb << 20)
@@ -294,6 +297,7 @@ class NodeRuntimes:
 
     def _keep(self, environment: Environment, tree: ProcessTree) -> None:
         self._live.add(environment)
+        tree.resting = self._resting
         tree.on_exit = lambda: self._live.discard(environment)
 
     def memory_mb(self) -> int:
@@ -303,6 +307,7 @@ class NodeRuntimes:
         return discovery.survey_runtimes(is_strict=self._plans.is_strict)
 
     async def close(self) -> None:
+        self._resting.close()
         await self._snapshots.close()
         await self._shells.close()
         await self._python_shells.close()

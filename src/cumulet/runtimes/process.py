@@ -12,7 +12,8 @@ from typing import Any
 
 from cumulet.runtimes.contract import Exit, Output
 from cumulet.runtimes.faults import exit_words
-from cumulet.sandbox import cgroup
+from cumulet.runtimes.resting import Resting
+from cumulet.sandbox import cgroup, freezer
 
 _OUTPUT_CHUNK = 1 << 16
 _PEAK_FRESH_S = 0.005
@@ -51,12 +52,17 @@ class ProcessTree:
         self._peak_bytes = 0
         self._peak_fd = -1
         self._ran_unread_s = 0.0
+        self._freezer: freezer.Freezer | None = None
+        self._is_frozen = False
+        self.resting: Resting | None = None
+        self.is_settled: Callable[[float], bool] = lambda rested_s: True
         self.jail_ms = 0.0
         self.listener: asyncio.Future[socket.socket] = self._loop.create_future()
         self.maker: asyncio.Future[socket.socket] = self._loop.create_future()
         self.jailed: asyncio.Future[None] = self._loop.create_future()
         self.specialised: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[Exit] = self._loop.create_future()
+        self.on_gone: Callable[[], None] = lambda: None  # its first process has ended; nothing is known of how yet
         self.on_exit: Callable[[], None] = lambda: None
         self.runtime_ended: asyncio.Future[None] = self._loop.create_future()
         self.on_runtime_end: Callable[[], None] = lambda: None
@@ -76,6 +82,41 @@ class ProcessTree:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):  # it is ending by itself; `exited` will tell
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            self.wake()  # after the signal: what is thawed under cgroup v1 dies before it runs
+
+    def rest(self) -> None:
+        """No call is under way: a moment later the tree gets no CPU any more."""
+        if self.resting is not None and self._pidfd >= 0:
+            self.resting.add(self)
+
+    def wake(self) -> None:
+        """Whatever is asked of the tree next, it can do."""
+        if self.resting is not None:
+            self.resting.remove(self)
+        if self._is_frozen:
+            self._is_frozen = False
+            self._switch(False)
+
+    def settle(self, rested_s: float) -> bool:
+        """Whether all is over that is to be over before the tree may be frozen."""
+        return self._pidfd < 0 or self.is_settled(rested_s)
+
+    def freeze(self) -> None:
+        """By its control group, or, where none can be frozen, by its first process, which stops all others."""
+        if self._pidfd >= 0:
+            self._is_frozen = True
+            self._switch(True)
+
+    def _switch(self, is_off: bool) -> None:
+        if not freezer.can_freeze(self._group):
+            if self._has_own_namespace:
+                self.tell({"stop": is_off})
+            return
+        with contextlib.suppress(OSError):  # the group is going, and with it who could run
+            if self._freezer is None:
+                self._freezer = freezer.open_freezer(self._group)
+            if self._freezer is not None:
+                self._freezer.freeze() if is_off else self._freezer.thaw()
 
     def tell(self, message: dict[str, Any]) -> None:
         """An order to the environment's first process, which may be gone already: `exited` tells."""
@@ -220,6 +261,7 @@ class ProcessTree:
 
     def _on_gone(self) -> None:
         self._loop.remove_reader(self._pidfd)
+        self.on_gone()
         if self._has_own_namespace:
             self._put_away()
         else:
@@ -239,6 +281,9 @@ class ProcessTree:
             self._loop.remove_reader(fd)
         if self._peak_fd >= 0:
             os.close(self._peak_fd)
+        self.wake()
+        if self._freezer is not None:
+            self._freezer.close()
         os.close(self._pidfd)
         self._pidfd = -1
         self._status.close()

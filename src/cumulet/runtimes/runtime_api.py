@@ -97,6 +97,12 @@ class RuntimeApiEnvironment:
             kind, document = self._api.crash
             self.answers(self._call.request_id, Answer(document, kind))
 
+    def rest(self) -> None:
+        self._tree.rest()
+
+    def wake(self) -> None:
+        self._tree.wake()
+
     def max_memory_mb(self, ran_s: float) -> int:
         return self._tree.max_memory_mb(ran_s)
 

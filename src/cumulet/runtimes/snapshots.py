@@ -39,8 +39,20 @@ class Template:
     maker: socket.socket
     warnings: list[str]
     live: int = 0
+    busy: int = 0
     is_retired: bool = False
     forking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def begin(self) -> None:
+        """It has to fork, or to say how a fork ended: until it has, it runs."""
+        self.busy += 1
+        self.shell.tree.wake()
+
+    def end(self) -> None:
+        """What its code left running gets no CPU while nothing is asked of it."""
+        self.busy -= 1
+        if not self.busy:
+            self.shell.tree.rest()
 
     def close(self) -> None:
         self.shell.close()
@@ -116,6 +128,13 @@ class Snapshots:
 
     async def _fork(self, template: Template) -> Shell:
         """Another environment of the template, in its own group and mounts. Raises JailFailed."""
+        template.begin()
+        try:
+            return await self._forked_of(template)
+        finally:
+            template.end()
+
+    async def _forked_of(self, template: Template) -> Shell:
         self._forked += 1
         group = self._group_below(f"restored-{self._forked}")
         channel, their_channel = socket.socketpair()
@@ -145,11 +164,13 @@ class Snapshots:
         tree = ProcessTree(pidfd, status, output_fd, lambda _: None, group, has_own_namespace=False)
         tree.jailed.set_result(None)
         template.live += 1
+        tree.on_gone = template.begin
         tree.exited.add_done_callback(lambda _: self._ended(template))
         return Shell(tree, channel)
 
     def _ended(self, template: Template) -> None:
         template.live -= 1
+        template.end()
         if template.is_retired and not template.live:
             template.close()
 

@@ -132,6 +132,13 @@ class Telemetry:
         """Send what waits, and wait until it is taken."""
         await asyncio.gather(*(self._send(each) for each in self._subscriptions))
 
+    def is_told(self) -> bool:
+        """Whether nothing waits; what does is sent now, before its time."""
+        for each in self._subscriptions:
+            if each.waiting and not each.sending.locked():
+                self._send_soon(each)
+        return not self._sending
+
     def close(self) -> None:
         for each in self._subscriptions:
             if each.timer is not None:

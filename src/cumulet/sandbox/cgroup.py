@@ -11,9 +11,11 @@ from typing import Dict, List, Optional, Tuple
 from cumulet.sandbox.jail import Limits
 
 Group = Tuple[Tuple[str, str], ...]
-"""(controller, absolute folder) pairs; for v2 one pair, its controller named "unified"."""
+"""(controller, absolute folder) pairs; for v2 one pair, its controller named "unified". Beside v1's, "freeze" is a group of v2
+without controllers, which can be frozen nevertheless, and "freezer" stands in where there is no v2."""
 
 _V1_WANTED = ("memory", "pids", "cpu")
+_V1_FREEZER = ("freezer",)
 _V2_WANTED = ("memory", "pids", "cpu")
 PREFIX = "cumulet-"
 
@@ -74,6 +76,8 @@ _CHANGED = {
     "pids": (),
     "cpu": ("cpu.shares",),
     "unified": ("memory.max", "cpu.weight"),
+    "freeze": (),
+    "freezer": (),
 }
 _OPTIONAL = ("memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group")
 
@@ -81,6 +85,8 @@ _OPTIONAL = ("memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group
 def _settings(controller: str, limits: Limits) -> List[Tuple[str, str]]:
     memory, shares = str(limits.memory_bytes), max(2, int(1024 * limits.cpu_share))
     by_controller: Dict[str, List[Tuple[str, str]]] = {
+        "freeze": [],
+        "freezer": [],
         "memory": [("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)],
         "pids": [("pids.max", str(limits.pids))],
         "cpu": [("cpu.shares", str(shares))],
@@ -99,7 +105,7 @@ def open_node_group() -> Group:
     """The node's own group, made in every hierarchy that can be had; empty when limits cannot be set at all."""
     name = "%s%d-%d" % (PREFIX, os.getpid(), _start_time(os.getpid()))
     found: List[Tuple[str, str]] = []
-    for controller, parent in _v1_parents():
+    for controller, parent in _v1_parents(_V1_WANTED):
         folder = os.path.join(parent, name)
         try:
             os.makedirs(folder, exist_ok=True)
@@ -109,9 +115,22 @@ def open_node_group() -> Group:
             _try_write(folder, "memory.use_hierarchy", "1")
         found.append((controller, folder))
     if any(controller == "memory" for controller, _ in found):
-        return tuple(found)
+        return tuple(found + _open_freezer(name))
     unified = _open_v2(name)
     return (("unified", unified),) if unified else ()
+
+
+def _open_freezer(name: str) -> List[Tuple[str, str]]:
+    """The node's group in a hierarchy that can be frozen, a list of none or one: v2's, whose switch is quick, or v1's."""
+    for controller, parent in [("freeze", folder) for folder in _v2_folders()] + _v1_parents(_V1_FREEZER):
+        folder = os.path.join(parent, name)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError:
+            continue
+        if controller == "freezer" or os.path.exists(os.path.join(folder, "cgroup.freeze")):
+            return [(controller, folder)]
+    return []
 
 
 def below(group: Group, name: str) -> Group:
@@ -200,7 +219,7 @@ def remove(group: Group, patience_s: float = 2.0) -> bool:
 def sweep_stale() -> int:
     """Remove the groups of nodes that no longer live, and kill what is left in them. How many were found."""
     swept = 0
-    for parent in {parent for _, parent in _v1_parents()} | set(_v2_folders()):
+    for parent in {parent for _, parent in _v1_parents(_V1_WANTED + _V1_FREEZER)} | set(_v2_folders()):
         for name in _names(parent):
             if name.startswith(PREFIX) and not _is_alive(name):
                 _remove_tree(os.path.join(parent, name))
@@ -225,6 +244,7 @@ def _remove_tree(folder: str) -> None:
             os.kill(int(pid), 9)
         except OSError:
             pass
+    _try_write(folder, "freezer.state", "THAWED")  # v1: what is frozen dies only then
     remove((("", folder),))
 
 
@@ -234,8 +254,8 @@ def _start_time(pid: int) -> int:
         return int(file.read().rsplit(")", 1)[1].split()[19])
 
 
-def _v1_parents() -> List[Tuple[str, str]]:
-    """(controller, folder of this process's group) of the v1 hierarchies that are mounted."""
+def _v1_parents(wanted: Tuple[str, ...]) -> List[Tuple[str, str]]:
+    """(controller, folder of this process's group) of those v1 hierarchies that are mounted."""
     own: Dict[str, str] = {}
     for line in _try_read("/proc/self", "cgroup").splitlines():
         _number, controllers, path = line.split(":", 2)
@@ -248,7 +268,7 @@ def _v1_parents() -> List[Tuple[str, str]]:
         if kind != "cgroup":
             continue
         mounted_at = before.split(" ")[4]
-        for controller in _V1_WANTED:
+        for controller in wanted:
             if controller in options.split(",") and controller in own and controller not in (name for name, _ in found):
                 folder = mounted_at + own[controller].rstrip("/")
                 found.append((controller, folder if os.path.isdir(folder) else mounted_at))
