@@ -283,6 +283,7 @@ class Connection(asyncio.Protocol):
             self._turns.pop()
             head = self._head_without_upgrade()
             self._parser = httptools.HttpRequestParser(self)
+            self._is_input_done = False
             self.data_received(head + read_ahead)
             return
         turn.is_last = self._is_input_done = True

@@ -15,6 +15,7 @@ log = logging.getLogger("cumulet.http")
 
 _READ_AHEAD_BYTES = 65_536
 _FLUSH_S = 20.0
+_LINGER_S = 1.0
 
 
 class Server(Protocol):
@@ -66,7 +67,7 @@ class UpgradedConnection(asyncio.Protocol):
     # The stream
 
     async def read(self) -> bytes:
-        while not self._pieces and not self._is_ended:
+        while not self._pieces and not self._is_ended and not self._is_closed:
             self._readable = asyncio.get_running_loop().create_future()
             try:
                 await self._readable
@@ -75,12 +76,12 @@ class UpgradedConnection(asyncio.Protocol):
         data = b"".join(self._pieces)
         self._pieces.clear()
         self._waiting_bytes = 0
-        if self._is_reading_paused and not self._is_lost:
+        if self._is_reading_paused and not self._is_ended:
             self._resume_reading()
         return data
 
     async def write(self, data: bytes) -> None:
-        if self._is_lost or self._transport.is_closing():
+        if self._is_lost or self._is_closed or self._transport.is_closing():
             raise ConnectionResetError("The client is gone")
         self._transport.write(data)
         if self._writable is not None:
@@ -89,14 +90,26 @@ class UpgradedConnection(asyncio.Protocol):
                 raise ConnectionResetError("The client is gone")
 
     def close(self) -> None:
-        if not self._is_closed and not self._is_lost:
-            self._is_closed = True
-            self.read_deadline = self._server.now + _FLUSH_S
+        """Ends our half first and reads on for a while: closed with unread bytes, the client might lose what was said last."""
+        if self._is_closed or self._is_lost:
+            return
+        self._is_closed = True
+        self._pieces.clear()
+        self._wake_reader()
+        is_flushed = self._transport.get_write_buffer_size() == 0
+        self.read_deadline = self._server.now + (_LINGER_S if is_flushed else _FLUSH_S)
+        if self._is_ended or not self._transport.can_write_eof():
             self._transport.close()
+            return
+        self._transport.write_eof()
+        if self._is_reading_paused:
+            self._resume_reading()
 
     # The socket
 
     def data_received(self, data: bytes) -> None:
+        if self._is_closed:
+            return
         self._pieces.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= _READ_AHEAD_BYTES and not self._is_reading_paused:
@@ -107,6 +120,8 @@ class UpgradedConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._is_ended = True
         self._wake_reader()
+        if self._is_closed:
+            return False
         return self._transport.get_extra_info("sslcontext") is None  # the other half stays open, where the transport can do that
 
     def connection_lost(self, exc: Exception | None) -> None:

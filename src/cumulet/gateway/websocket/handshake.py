@@ -1,0 +1,59 @@
+"""The opening handshake of RFC 6455: what is a WebSocket's request, what is wrong with it, and the answer that takes it. Pure."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Sequence
+
+from wsproto.utilities import generate_accept_token
+
+from cumulet.core.http import ByteStream, Request, Upgrade
+
+VERSION = "13"
+
+
+def is_websocket(request: Request) -> bool:
+    """Whether the client wants to leave HTTP for a WebSocket."""
+    return (
+        request.method == "GET"
+        and "upgrade" in _tokens(request, "connection")
+        and "websocket" in _tokens(request, "upgrade")
+    )  # fmt: skip
+
+
+def refuse(request: Request) -> tuple[int, list[tuple[str, str]], str] | None:
+    """(status, headers, message) for what is no handshake that can be taken; None when it is one."""
+    if not is_websocket(request):
+        return 426, [], "Upgrade Required"
+    versions = [value.strip() for name, value in request.headers if name == "sec-websocket-version"]
+    if versions != [VERSION]:
+        return 426, [("Sec-WebSocket-Version", VERSION)], "Unsupported WebSocket version"
+    keys = [value.strip() for name, value in request.headers if name == "sec-websocket-key"]
+    if len(keys) != 1 or not _is_key(keys[0]):
+        return 400, [], "Invalid Sec-WebSocket-Key"
+    return None
+
+
+def subprotocols_of(request: Request) -> Sequence[str]:
+    """What the client offers, best first."""
+    offered = (part.strip() for name, value in request.headers if name == "sec-websocket-protocol" for part in value.split(","))
+    return [part for part in offered if part]
+
+
+def accept(request: Request, run: Callable[[ByteStream], Awaitable[None]], subprotocol: str | None = None) -> Upgrade:
+    """The answer to a handshake that was not refused. A subprotocol that the client did not offer is left out."""
+    token = generate_accept_token(request.header("sec-websocket-key").strip().encode("ascii"))
+    headers = [("Upgrade", "websocket"), ("Sec-WebSocket-Accept", token.decode() if isinstance(token, bytes) else token)]
+    if subprotocol is not None and subprotocol in subprotocols_of(request):
+        headers.append(("Sec-WebSocket-Protocol", subprotocol))
+    return Upgrade(101, headers, run=run)
+
+
+def _tokens(request: Request, name: str) -> set[str]:
+    return {part.strip().lower() for known, value in request.headers if known == name for part in value.split(",")}
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key.encode("ascii"), validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
