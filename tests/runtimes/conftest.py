@@ -1,3 +1,4 @@
+import asyncio
 import io
 import secrets
 import sys
@@ -9,6 +10,7 @@ import pytest
 from cumulet.runtimes.contract import Call, FunctionSpec, Launch
 from cumulet.runtimes.node_runtimes import NodeRuntimes
 from cumulet.runtimes.packages import PackageCache
+from cumulet.runtimes.streams import ResponseStream
 from cumulet.store.memory import MemoryBlobs
 
 OWN_PYTHON = f"python3.{sys.version_info.minor}"
@@ -73,6 +75,14 @@ class Bench:
             secrets.token_hex(8), event, int(time() * 1000) + 5000, "arn:aws:lambda:us-east-1:000000000000:function:f", **more
         )
         return await environment.invoke(call)
+
+    async def stream(self, environment, event=b"{}"):
+        """The answer, and all that was streamed before it."""
+        stream = ResponseStream()
+        calling = asyncio.ensure_future(self.call(environment, event, stream=stream))
+        calling.add_done_callback(lambda _: stream.finish())
+        parts = b"".join([part async for part in stream.parts()])
+        return await calling, parts
 
 
 @pytest.fixture

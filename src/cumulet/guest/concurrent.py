@@ -1,4 +1,5 @@
-"""Several calls at once in one environment: for `async def` handlers whose function sets `CUMULET_CONCURRENCY`.
+"""Several calls at once in one environment: for `async def` handlers, and web applications, whose function sets
+`CUMULET_CONCURRENCY`.
 
 One thread reads from the node; everything else happens on the event loop, a task for each call, as the user's code expects.
 """
@@ -6,20 +7,32 @@ One thread reads from the node; everything else happens on the event loop, a tas
 import inspect
 import os
 import threading
-from typing import Any, Awaitable, Callable, Dict
+from typing import Any, Awaitable, Callable, Dict, List
 
 from cumulet.guest import frames, streaming
 
 VARIABLE = "CUMULET_CONCURRENCY"
 _MOST = 256
+_takes_several: List[Any] = []
 Answer = Callable[[Dict[str, Any], bytes], Awaitable[None]]
 
 
 def calls_at_once(function: Any) -> int:
     """How many calls this handler takes at once: 1 unless it is asynchronous and its function asks for more."""
-    wanted = os.environ.get(VARIABLE, "")
     is_asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-    return max(1, min(int(wanted), _MOST)) if wanted.isdecimal() and is_asynchronous else 1
+    return wanted() if is_asynchronous or any(function is one for one in _takes_several) else 1
+
+
+def wanted() -> int:
+    """How many calls at once the function asks for."""
+    number = os.environ.get(VARIABLE, "")
+    return max(1, min(int(number), _MOST)) if number.isdecimal() else 1
+
+
+def takes_several(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Of a handler that returns awaitables or async generators without being written so."""
+    _takes_several.append(function)
+    return function
 
 
 def serve(channel: frames.Channel, answer: Answer) -> None:

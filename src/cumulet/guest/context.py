@@ -41,6 +41,7 @@ class LambdaContext:
     """One invocation's facts. `get_remaining_time_in_millis()` counts down to the function's timeout."""
 
     def __init__(self, call: Dict[str, Any]) -> None:
+        self._is_streamed = bool(call.get("is_streamed"))
         self.aws_request_id = call["request_id"]
         self.invoked_function_arn = call["invoked_arn"]
         self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
@@ -56,6 +57,11 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         return max(0, int(self._deadline_ms - time.time() * 1000))
+
+    @property
+    def is_streamed(self) -> bool:
+        """Beyond Lambda's: whoever called takes the answer while it is being made."""
+        return self._is_streamed
 
     def log(self, message: Any) -> None:
         import sys

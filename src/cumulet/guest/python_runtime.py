@@ -10,6 +10,7 @@ import time
 from typing import Any, Callable, Dict
 
 from cumulet.guest import concurrent, context, errors, frames, handler, logs, snapshot, streaming
+from cumulet.guest.web import applications
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
 
@@ -36,6 +37,7 @@ def serve(sock: socket.socket, gate: int = -1, *, is_template: bool = False) -> 
         gc.freeze()  # a fork's collector must not copy what all forks share
         channel.send(frames.READY, {"warnings": warnings}, b"")
         snapshot.serve_forks(sock, lambda own, status: _serve_restored(own, status, function))
+    _or_init_error(channel, lambda: applications.begin(function))
     _flush()
     head = {"init_ms": (time.monotonic() - started) * 1000, "calls_at_once": concurrent.calls_at_once(function)}
     channel.send(frames.READY, head, b"")
@@ -69,6 +71,7 @@ def _serve_restored(sock: socket.socket, status: socket.socket, function: Callab
     if hasattr(time, "tzset"):
         time.tzset()
     _or_init_error(channel, snapshot.run_after_restore)
+    _or_init_error(channel, lambda: applications.begin(function))
     _flush()
     channel.send(frames.READY, {"calls_at_once": concurrent.calls_at_once(function)}, b"")
     _serve_events(channel, function)

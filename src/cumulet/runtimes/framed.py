@@ -247,5 +247,6 @@ def _invoke_frame(call: Call) -> bytes:
         "client_context": call.client_context,
         "cognito_identity": call.cognito_identity,
         "trace_id": call.trace_id,
+        "is_streamed": call.stream is not None,
     }
     return frames.encode(frames.INVOKE, head, call.payload)
