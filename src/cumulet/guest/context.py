@@ -3,7 +3,11 @@
 import json
 import os
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
+
+_VARIABLES = ("FUNCTION_NAME", "FUNCTION_VERSION", "FUNCTION_MEMORY_SIZE", "LOG_GROUP_NAME", "LOG_STREAM_NAME")
+_environment: Tuple[str, ...] = ()
+"""The same for every call of an environment, so read at its first."""
 
 
 class CognitoIdentity:
@@ -44,11 +48,13 @@ class LambdaContext:
         self._is_streamed = bool(call.get("is_streamed"))
         self.aws_request_id = call["request_id"]
         self.invoked_function_arn = call["invoked_arn"]
-        self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
-        self.function_version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
-        self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
-        self.log_group_name = os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
-        self.log_stream_name = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
+        (
+            self.function_name,
+            self.function_version,
+            self.memory_limit_in_mb,
+            self.log_group_name,
+            self.log_stream_name,
+        ) = _environment or _read_environment()
         self.tenant_id = None
         self.identity = CognitoIdentity(_object(call.get("cognito_identity")) or {})
         client_context = _object(call.get("client_context"))
@@ -71,6 +77,12 @@ class LambdaContext:
     def __repr__(self) -> str:
         shown = ", ".join("%s=%r" % (key, value) for key, value in sorted(vars(self).items()) if not key.startswith("_"))
         return "LambdaContext([%s])" % shown
+
+
+def _read_environment() -> Tuple[str, ...]:
+    global _environment
+    _environment = tuple(os.environ["AWS_LAMBDA_" + name] for name in _VARIABLES)
+    return _environment
 
 
 def _object(text: Optional[str]) -> Optional[Dict[str, Any]]:

@@ -13,6 +13,7 @@ from cumulet.guest import concurrent, context, errors, frames, handler, logs, sn
 from cumulet.guest.web import applications
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
+_to_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: json.dumps with options makes one a call
 
 
 def serve(sock: socket.socket, gate: int = -1, *, is_template: bool = False) -> None:
@@ -117,10 +118,11 @@ def _rehearse() -> None:
 def _answer(channel: frames.Channel, function: Callable[[Any, Any], Any], call: Dict[str, Any], event: bytes) -> None:
     request_id = call["request_id"]
     logs.request_id = request_id
-    if call.get("trace_id"):
-        os.environ["_X_AMZN_TRACE_ID"] = call["trace_id"]
-    else:
-        os.environ.pop("_X_AMZN_TRACE_ID", None)
+    trace_id = call.get("trace_id")
+    if trace_id:
+        os.environ["_X_AMZN_TRACE_ID"] = trace_id
+    elif "_X_AMZN_TRACE_ID" in os.environ:
+        del os.environ["_X_AMZN_TRACE_ID"]
     try:
         returned = function(_decode(event), context.LambdaContext(call))
         if streaming.is_stream(returned):
@@ -132,7 +134,7 @@ def _answer(channel: frames.Channel, function: Callable[[Any, Any], Any], call: 
         _answer_error(channel, request_id, error)
         return
     _flush()
-    channel.send(frames.RESULT, {"request_id": request_id}, result)
+    channel.send_packed(frames.RESULT, b'{"request_id":"%b"}' % request_id.encode(), result)
 
 
 async def _answer_beside_others(
@@ -152,7 +154,7 @@ async def _answer_beside_others(
         _answer_error(channel, request_id, error)
         return
     _flush()
-    channel.send(frames.RESULT, {"request_id": request_id}, result)
+    channel.send_packed(frames.RESULT, b'{"request_id":"%b"}' % request_id.encode(), result)
 
 
 def _answer_error(channel: frames.Channel, request_id: str, error: BaseException) -> None:
@@ -174,7 +176,7 @@ def _decode(event: bytes) -> Any:
 
 def _encode(result: Any) -> bytes:
     try:
-        encoded = json.dumps(result, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        encoded = _to_json(result).encode("utf-8", "surrogatepass")
     except Exception as error:
         raise errors.RuntimeFault("Runtime.MarshalError", "Unable to marshal response: %s" % error)
     if len(encoded) > MAX_ANSWER_BYTES:
