@@ -1,0 +1,1 @@
+"""Tables: a serverless database that speaks DynamoDB."""

@@ -1,0 +1,149 @@
+"""Key conditions: which keys a query selects. From a tree of conditions to values by attribute, checked against a schema. Pure.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.KeyConditionExpressions.html
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cumulet.services.tables.errors import ValidationFault
+from cumulet.services.tables.expressions.nodes import (
+    Both,
+    Comparison,
+    ConditionNode,
+    Function,
+    Negation,
+    Operand,
+    Path,
+    ValueName,
+)
+from cumulet.services.tables.expressions.placeholders import Placeholders
+from cumulet.services.tables.values import Value, type_of
+
+_MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_WRONG_TYPE = "One or more parameter values were invalid: Condition parameter type does not match schema type"
+_UNSUPPORTED = "Query key condition not supported"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What one key attribute must be. Operators: =, <, <=, >, >=, BETWEEN (two values), begins_with."""
+
+    attribute: str
+    operator: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCondition:
+    """`hash_values`: of every hash attribute. `range_equal`: of the range attributes before the last one that is given, which
+    only an index with several has. `range`: what the last one must be; None: any."""
+
+    hash_values: dict[str, Value]
+    range_equal: dict[str, Value] = field(default_factory=dict)
+    range: Clause | None = None
+
+    def attributes(self) -> tuple[str, ...]:
+        last = () if self.range is None else (self.range.attribute,)
+        return (*self.hash_values, *self.range_equal, *last)
+
+
+def clauses_of(node: ConditionNode, placeholders: Placeholders) -> dict[str, Clause]:
+    """By attribute. Raises ValidationFault for what a key condition may not say; Invalid for a placeholder."""
+    clauses: dict[str, Clause] = {}
+    for part in _parts(node):
+        clause = _clause(part, placeholders)
+        if clause.attribute in clauses:
+            raise ValidationFault("KeyConditionExpressions must only contain one condition per key")
+        clauses[clause.attribute] = clause
+    return clauses
+
+
+def _parts(node: ConditionNode) -> Iterator[Comparison | Function]:
+    if isinstance(node, Both):
+        for member in node.members:
+            yield from _parts(member)
+    elif isinstance(node, (Comparison, Function)):
+        yield node
+    else:
+        operator = "NOT" if isinstance(node, Negation) else "OR"
+        raise ValidationFault(f"Invalid operator used in KeyConditionExpression: {operator}")
+
+
+def _clause(node: Comparison | Function, placeholders: Placeholders) -> Clause:
+    if isinstance(node, Comparison):
+        operator, operands = node.operator, node.operands
+        is_refused = operator in ("<>", "IN")
+    else:
+        operator, operands = node.name, node.arguments
+        is_refused = operator != "begins_with"
+    if is_refused:
+        raise ValidationFault(f"Invalid operator used in KeyConditionExpression: {operator}")
+    if any(isinstance(operand, Function) for operand in operands):
+        raise ValidationFault("KeyConditionExpressions cannot contain nested operations")
+    paths = [operand for operand in operands if isinstance(operand, Path)]
+    if len(paths) > 1:
+        raise ValidationFault("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
+    if not paths:
+        raise ValidationFault("Invalid condition in KeyConditionExpression: No key attribute specified")
+    if not isinstance(operands[0], Path):
+        if operator in ("BETWEEN", "begins_with"):
+            raise ValidationFault(
+                f"Invalid condition in KeyConditionExpression: {operator} operator must have the key attribute as its first operand"
+            )
+        operator, operands = _MIRRORED[operator], operands[::-1]
+    parts = placeholders.parts_of(paths[0])
+    if len(parts) > 1:
+        raise ValidationFault(
+            f"Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: {parts[0]}"
+        )
+    return Clause(str(parts[0]), operator, tuple(_value(operand, placeholders) for operand in operands[1:]))
+
+
+def _value(operand: Operand, placeholders: Placeholders) -> Value:
+    assert isinstance(operand, ValueName)
+    return placeholders.value_of(operand.name)
+
+
+def fitted(clauses: Mapping[str, Clause], hashes: Mapping[str, str], ranges: Mapping[str, str]) -> KeyCondition:
+    """Clauses against a schema: names of key attributes to their types ("S", "N", "B"), in the schema's order.
+
+    Every hash attribute is equal to something; range attributes are given from the first on, and all but the last one are equal
+    to something. Raises ValidationFault.
+    """
+    known = len(hashes) + len(ranges)
+    if len(clauses) > max(known, 2):
+        limit = "1 or 2" if known <= 2 else f"1 to {known}"
+        raise ValidationFault(f"Conditions can be of length {limit} only")
+    for attribute in hashes:
+        if attribute not in clauses:
+            raise ValidationFault(f"Query condition missed key schema element: {attribute}")
+    given = [attribute for attribute in ranges if attribute in clauses]
+    _check_no_gap(clauses, hashes, ranges, given)
+    for attribute in (*hashes, *given[:-1]):
+        if clauses[attribute].operator != "=":
+            raise ValidationFault(_UNSUPPORTED)
+    for attribute, kind in (*hashes.items(), *((name, ranges[name]) for name in given)):
+        _check_types(clauses[attribute], kind)
+    return KeyCondition(
+        {attribute: clauses[attribute].values[0] for attribute in hashes},
+        {attribute: clauses[attribute].values[0] for attribute in given[:-1]},
+        clauses[given[-1]] if given else None,
+    )
+
+
+def _check_no_gap(clauses: Mapping[str, Clause], hashes: Mapping[str, str], ranges: Mapping[str, str], given: list[str]) -> None:
+    """A condition on an attribute that is no key, or that leaves out a range attribute before one it names."""
+    order = list(ranges)
+    if given != order[: len(given)] or len(clauses) > len(hashes) + len(given):
+        missed = next((attribute for attribute in order if attribute not in clauses), None)
+        if missed is None:
+            raise ValidationFault(_UNSUPPORTED)
+        raise ValidationFault(f"Query condition missed key schema element: {missed}")
+
+
+def _check_types(clause: Clause, kind: str) -> None:
+    if any(type_of(value) != kind for value in clause.values):
+        raise ValidationFault(_WRONG_TYPE)
+    if clause.operator == "begins_with" and kind == "N":
+        raise ValidationFault(_UNSUPPORTED)
