@@ -5,6 +5,7 @@ import importlib.util
 import io
 import re
 import sys
+import time
 import urllib.parse
 import zipfile
 from collections.abc import Callable, Iterator
@@ -94,6 +95,15 @@ class Site:
         logs = self.node.client("logs")
         found = logs.filter_log_events(logGroupName=f"/aws/lambda/{self.function}")["events"]
         return "\n".join(event["message"] for event in found)
+
+    def logged(self, words: str) -> bool:
+        """Whether they are in the log, or soon will be: lines are kept a little later than answers are given."""
+        deadline_s = time.monotonic() + 10
+        while words not in self.log():
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.05)
+        return True
 
 
 class Deployer:

@@ -115,7 +115,7 @@ def test_bytes_go_both_ways(door, flask_function):
 def test_an_exception_is_a_500_and_its_traceback_is_in_the_log(door, flask_function):
     site = door(flask_function)
     assert site.get("/broken").status_code == 500
-    assert "KeyError: 'a word for the log'" in site.log() and "app.py" in site.log()
+    assert site.logged("KeyError: 'a word for the log'") and "app.py" in site.log()
     assert site.get("/nowhere").status_code == 404
 
 
@@ -215,7 +215,7 @@ def test_djangos_asgi_application_and_its_errors(deploy):
     site = deploy.rest_of(deploy.function(DJANGO, "site_app.asgi_application", packages=("django",)))
     assert site.get("/hello/Ann/").text == "Hello Ann from Django at /prod/hello/Ann/"
     assert site.get("/broken/").status_code == 500
-    assert "RuntimeError: a word for the log" in site.log()
+    assert site.logged("RuntimeError: a word for the log")
     assert log_in(site).status_code == 302
 
 
@@ -323,7 +323,7 @@ def test_fastapi_and_its_documentation_page(door, fastapi_function):
     assert answer.headers.get_list("set-cookie") == ["a=1; Path=/; SameSite=lax", "b=2; Path=/; SameSite=lax"]
     assert answer.json() == {"x": "1", "y": "2"}
     assert site.get("/broken").status_code == 500
-    assert "LookupError: a word for the log" in site.log()
+    assert site.logged("LookupError: a word for the log")
     assert site.log().count("the application starts") == 1
 
 
