@@ -8,6 +8,7 @@ from typing import Any
 from botocore.model import Shape
 
 from cumulet.core.errors import Fault
+from cumulet.wire.trees import is_opaque
 
 Check = Callable[[Any, str, list[str]], None]
 """(value, path, findings): adds a sentence for everything that is wrong."""
@@ -21,9 +22,10 @@ class ValidationFault(Fault):
 
 
 class Constraints:
-    """The checks of a service's shapes. Messages have the form that AWS services use."""
+    """The checks of a service's shapes. Messages have the form that AWS services use. What `opaque` names is not looked into."""
 
-    def __init__(self) -> None:
+    def __init__(self, opaque: frozenset[str] = frozenset()) -> None:
+        self._opaque = opaque
         self._checks: dict[str, Check | None] = {}
 
     def check(self, shape: Shape, value: dict[str, Any]) -> None:
@@ -49,10 +51,12 @@ class Constraints:
 
     def _make(self, shape: Shape) -> Check | None:
         kind = shape.type_name
+        if shape.name in self._opaque:
+            return None
         if kind == "structure":
             return self._structure(shape)
         own = _own_rules(shape)
-        inner = self._of(shape.member) if kind == "list" else self._of(shape.value) if kind == "map" else None
+        inner = self._inner(shape.member) if kind == "list" else self._inner(shape.value) if kind == "map" else None
         if not own and inner is None:
             return None
 
@@ -67,6 +71,10 @@ class Constraints:
                         inner(item, f"{path}.{key}" if kind == "map" else f"{path}.{key}.member", findings)
 
         return check
+
+    def _inner(self, shape: Shape) -> Check | None:
+        """Items of what the service judges itself are not even walked over."""
+        return None if is_opaque(shape, self._opaque) else self._of(shape)
 
     def _structure(self, shape: Shape) -> Check:
         members = [

@@ -13,6 +13,7 @@ from botocore.model import OperationModel, Shape
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.wire import eventstream, xml
+from cumulet.wire.dialects import Dialect
 from cumulet.wire.forms import decode_form, parse_form
 from cumulet.wire.rest import RequestBindings, ResponseBindings
 from cumulet.wire.trees import TreeCodec
@@ -32,7 +33,8 @@ class OperationProtocol(Protocol):
 class JsonOperation:
     """json 1.0 and 1.1: everything in the body."""
 
-    def __init__(self, operation: OperationModel, codec: TreeCodec, content_type: str) -> None:
+    def __init__(self, operation: OperationModel, codec: TreeCodec, content_type: str, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._decode = codec.decoder(operation.input_shape) if operation.input_shape is not None else None
         self._output = operation.output_shape
         self._encode = codec.encoder(operation.output_shape) if operation.output_shape is not None else None
@@ -51,7 +53,8 @@ class JsonOperation:
             body = _initial_then_events(self._output, self._codec, self._stream, result)
             return Response(200, [("Content-Type", _EVENT_STREAM_TYPE), ("x-amzn-RequestId", request_id)], body)
         body_bytes = orjson.dumps(self._encode(result)) if self._encode is not None else b"{}"
-        return Response(200, [*self._headers, ("x-amzn-RequestId", request_id)], body_bytes)
+        headers = [*self._headers, ("x-amzn-RequestId", request_id), *self._dialect.headers_of(body_bytes)]
+        return Response(200, headers, body_bytes)
 
 
 class CborOperation:

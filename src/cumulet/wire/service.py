@@ -14,6 +14,7 @@ from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.wire import protocols, xml
 from cumulet.wire.constraints import Constraints
+from cumulet.wire.dialects import dialect_of
 from cumulet.wire.forms import parse_form
 from cumulet.wire.models import load_model
 from cumulet.wire.rest import Route, compile_route, match_route
@@ -64,10 +65,11 @@ class ServiceWire:
 
     def __init__(self, model: ServiceModel) -> None:
         self.name: str = model.service_name
-        self.constraints = Constraints()
+        self._dialect = dialect_of(self.name)
+        self.constraints = Constraints(self._dialect.opaque)
         self._model = model
         self._protocols: list[str] = list(model.metadata.get("protocols") or [model.metadata["protocol"]])
-        self._json = TreeCodec(is_binary=False)
+        self._json = TreeCodec(is_binary=False, opaque=self._dialect.opaque)
         self._cbor = TreeCodec(is_binary=True)
         self._operations: dict[tuple[str, str], OperationWire] = {}
         self._names = frozenset(model.operation_names)
@@ -108,12 +110,13 @@ class ServiceWire:
             fields = _bound_to_headers(shape, fields, headers)
             headers += [("x-amzn-ErrorType", fault.code), ("Content-Type", "application/json")]
             return Response(status, headers, orjson.dumps(fields))
-        fields["__type"] = fault.code
+        fields["__type"] = self._dialect.error_type(fault.code)
         if protocol == "smithy-rpc-v2-cbor":
             headers += [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")]
             return Response(status, headers, protocols.dump_cbor(fields))
         headers.append(("Content-Type", self._json_type))
-        return Response(status, headers, orjson.dumps(fields))
+        body = orjson.dumps(fields)
+        return Response(status, headers + self._dialect.headers_of(body), body)
 
     @property
     def _is_query_compatible(self) -> bool:
@@ -154,7 +157,7 @@ class ServiceWire:
     def _implementation(self, model: OperationModel, protocol: str) -> protocols.OperationProtocol:
         match protocol:
             case "json":
-                return protocols.JsonOperation(model, self._json, self._json_type)
+                return protocols.JsonOperation(model, self._json, self._json_type, self._dialect)
             case "smithy-rpc-v2-cbor":
                 return protocols.CborOperation(model, self._cbor)
             case "query":

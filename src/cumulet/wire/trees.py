@@ -24,10 +24,15 @@ Convert = Callable[[Any, str], Any]
 
 
 class TreeCodec:
-    """One format's decoders and encoders by shape. `is_binary`: the format has bytes, timestamps and NaN of its own (CBOR)."""
+    """One format's decoders and encoders by shape. `is_binary`: the format has bytes, timestamps and NaN of its own (CBOR).
 
-    def __init__(self, *, is_binary: bool) -> None:
+    Shapes named in `opaque`, and maps and lists of them, are neither read nor written: what the parser gave is handed on, and
+    what the service gives goes out as it is.
+    """
+
+    def __init__(self, *, is_binary: bool, opaque: frozenset[str] = frozenset()) -> None:
         self._is_binary = is_binary
+        self._opaque = opaque
         self._decoders: dict[str, Convert] = {}
         self._encoders: dict[str, Callable[[Any], Any]] = {}
 
@@ -52,6 +57,8 @@ class TreeCodec:
 
     def _make_decoder(self, shape: Shape) -> Convert:
         kind = shape.type_name
+        if is_opaque(shape, self._opaque):
+            return _opaque_decoder(kind)
         if kind == "structure":
             if getattr(shape, "is_document_type", False):
                 return lambda value, where: value
@@ -105,6 +112,8 @@ class TreeCodec:
 
     def _make_encoder(self, shape: Shape) -> Callable[[Any], Any]:
         kind = shape.type_name
+        if is_opaque(shape, self._opaque):
+            return lambda value: value
         if kind == "structure":
             if getattr(shape, "is_document_type", False):
                 return lambda value: value
@@ -142,6 +151,26 @@ class TreeCodec:
 
             return encode
         return lambda value: format_timestamp(value, style)
+
+
+def is_opaque(shape: Shape, names: frozenset[str]) -> bool:
+    """Whether a shape is one of `names`, or a map or list of such."""
+    while shape.name not in names:
+        if not names or shape.type_name not in ("map", "list"):
+            return False
+        shape = shape.value if shape.type_name == "map" else shape.member
+    return True
+
+
+def _opaque_decoder(kind: str) -> Convert:
+    wanted, words = (list, "a list") if kind == "list" else (dict, "an object")
+
+    def decode(value: Any, where: str) -> Any:
+        if not isinstance(value, wanted):
+            raise SerializationFault(f"{where} must be {words}")
+        return value
+
+    return decode
 
 
 def _string(value: Any, where: str) -> Any:
