@@ -13,6 +13,7 @@ MODELS = {
     "cumulet.services.identity": ("iam", "sts"),
     "cumulet.services.logs": ("logs",),
     "cumulet.services.rest_apis": ("apigateway",),
+    "cumulet.services.tables": ("dynamodb",),
 }
 """Which models each package answers for."""
 

@@ -55,6 +55,7 @@ from cumulet.services.logs.api import LogsService
 from cumulet.services.logs.sink import StoreLogSink
 from cumulet.services.rest_apis.api import RestApisService
 from cumulet.services.rest_apis.usage import UsageCounts
+from cumulet.services.tables.api import TablesService
 from cumulet.store.open import open_store
 from cumulet.tenancy.limits import RequestRate
 
@@ -174,9 +175,12 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
 
         apis = ExecuteApi((rest_apis,), (rest_apis.find_domain,))
+        tables = TablesService(store, clock)
+
         gateway = Gateway(
             services={
                 "apigateway": Service("apigateway", rest_control.handlers),
+                "dynamodb": Service("dynamodb", tables.handlers),
                 "lambda": Service("lambda", functions.operations()),
                 "iam": Service("iam", iam.handlers),
                 "sts": Service("sts", sts.handlers),
@@ -205,11 +209,12 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         await pollers.open(source_mapping(*each) for each in await functions.event_source_mappings())
         await usage.open()
         await rest_control.open()
+        await tables.open()
 
         async with asyncio.TaskGroup() as loops:  # a loop that breaks cancels the rest, and the node ends
             sweeping = loops.create_task(http.sweep())
             halt_running, halt_logging = asyncio.Event(), asyncio.Event()
-            running = [loops.create_task(part.run(halt_running)) for part in (local, asynchronous, pollers, logs, usage)]
+            running = [loops.create_task(part.run(halt_running)) for part in (local, asynchronous, pollers, logs, usage, tables)]
             loops.create_task(sink.run(halt_logging))
             await http.start()
             is_ready = True

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from cumulet.core.http import Request
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/([^/,\s]+)/([^/,\s]+)/aws4_request")
-_TARGETS = {"Logs_20140328": "logs"}
+_TARGETS = {"DynamoDB_20120810": "dynamodb", "Logs_20140328": "logs"}
 _VERSIONS = {"2010-05-08": "iam", "2011-06-15": "sts"}
 _VERSION = re.compile(r"(?:\A|&)Version=(\d{4}-\d\d-\d\d)(?:&|\Z)")
 _SCANNED_BYTES = 65_536

@@ -168,3 +168,7 @@ class TrimmedDataAccess(TablesFault):
 
 class ExpiredIterator(TablesFault):
     code = "ExpiredIteratorException"
+
+
+class AccessDenied(TablesFault):
+    code = "AccessDeniedException"

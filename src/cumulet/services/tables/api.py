@@ -1,0 +1,64 @@
+"""The tables service: its operations, one class a group of nouns, over one storage; and its loops."""
+
+import asyncio
+from collections.abc import Mapping
+
+from cumulet.core.clock import Clock
+from cumulet.core.operations import Handler, operations_of
+from cumulet.services.tables import storage
+from cumulet.services.tables.api_settings import SettingOperations
+from cumulet.services.tables.api_tables import TableOperations
+from cumulet.services.tables.catalogue import Catalogue
+from cumulet.services.tables.census import Census
+from cumulet.services.tables.changes import Changes
+from cumulet.services.tables.item_keys import keys_of
+from cumulet.services.tables.jobs import Jobs
+from cumulet.services.tables.streams import Streams
+from cumulet.services.tables.ttl import Expiries
+from cumulet.services.tables.upkeep import Upkeep
+from cumulet.store.contract import Store
+
+
+class TablesService:
+    """DynamoDB's API. `open` before the first request, `run` beside them, `close` at the end."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._catalogues: dict[str, Catalogue] = {}
+        self.streams = Streams(store, clock)
+        census = self._census = Census(store, clock)
+        changes = Changes(self.streams, lambda shard, expires_s: self._expiries.noticed(shard, expires_s))
+        upkeep = Upkeep(
+            clock,
+            self._catalogue_of,
+            keys_of,
+            changes,
+            census,
+            lambda shard, expires_s: self._expiries.noticed(shard, expires_s),
+        )
+        self._expiries = Expiries(store, clock, upkeep.delete_due, self.streams.added)
+        jobs = self._jobs = Jobs(store, upkeep.steps)
+        self.handlers: Mapping[str, Handler] = operations_of(
+            TableOperations(store, clock, self._catalogue_of, jobs, census, self.streams),
+            SettingOperations(store, clock, self._catalogue_of, jobs),
+        )
+
+    async def open(self) -> None:
+        """Take up what an earlier run of the node left: once, before the first request."""
+        for shard in await self._store.list_shards():
+            if storage.find_place(shard) is not None:
+                await self._jobs.recover(shard)
+                await self.streams.recover(shard)
+                self._expiries.recover(shard)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as loops:
+            for loop in (self._jobs, self.streams, self._expiries):
+                loops.create_task(loop.run(stop))
+        await self._census.close()
+
+    def _catalogue_of(self, shard: str) -> Catalogue:
+        found = self._catalogues.get(shard)
+        if found is None:
+            found = self._catalogues[shard] = Catalogue()
+        return found

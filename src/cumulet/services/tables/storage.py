@@ -1,0 +1,177 @@
+"""Where tables lie: one shard an account and region. The only module of the service that knows keys.
+
+All that changes together (items of several tables, their index entries and stream records) is in one shard, so that one
+transaction can change it. Documents have packed keys; what there is much of begins with one byte of its kind and the table's
+number. A partition is placed by a hash of its key, so that a scan can be cut into segments without looking at anything.
+"""
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from cumulet.services.tables.model import Document, Place, Table
+from cumulet.store.contract import Reader, Txn
+from cumulet.store.keys import after, pack, prefix_range, unpack
+
+_SHARD_PREFIX = "tables/"
+_NUMBER = pack("number")
+
+ITEM, ENTRY, DUE, RECORD, LAST_RECORD, COLLECTION, SAVED = b"\x10", b"\x11", b"\x12", b"\x13", b"\x14", b"\x15", b"\x16"
+SIZE_BYTES = 4
+"""An item is kept as what it counts for, in four bytes, and its JSON: so that neither pages nor capacity need it decoded."""
+HASH_SPACE = 1 << 32
+
+
+def shard_of(place: Place) -> str:
+    return f"{_SHARD_PREFIX}{place.account}/{place.region}"
+
+
+def find_place(shard: str) -> Place | None:
+    """The place of a shard of this service."""
+    if not shard.startswith(_SHARD_PREFIX):
+        return None
+    account, _, region = shard[len(_SHARD_PREFIX) :].partition("/")
+    return Place(account, region)
+
+
+# Documents
+
+
+def new_number(txn: Txn) -> int:
+    """A number that nothing in this shard had before."""
+    number = int(txn.get(_NUMBER) or b"0") + 1
+    txn.put(_NUMBER, b"%d" % number)
+    return number
+
+
+def table_key(name: str) -> bytes:
+    return pack("table", name)
+
+
+def put_table(txn: Txn, table: Table) -> None:
+    txn.put(table_key(table.name), orjson.dumps(table.to_document()))
+
+
+def delete_table(txn: Txn, name: str) -> None:
+    txn.delete(table_key(name))
+
+
+def list_table_names(reader: Reader, after_name: str | None, limit: int) -> list[str]:
+    start, end = prefix_range("table")
+    if after_name is not None:
+        start = after(table_key(after_name))
+    return [str(unpack(key)[1]) for key, _ in reader.scan(start, end, limit=limit)]
+
+
+def put_document(txn: Txn, document: Document, *path: str | int) -> None:
+    txn.put(pack(*path), orjson.dumps(document))
+
+
+def find_document(reader: Reader, *path: str | int) -> Document | None:
+    data = reader.get(pack(*path))
+    return None if data is None else orjson.loads(data)
+
+
+def delete_document(txn: Txn, *path: str | int) -> None:
+    txn.delete(pack(*path))
+
+
+def list_documents(reader: Reader, *path: str | int) -> Iterator[Document]:
+    for _, data in reader.scan(*prefix_range(*path)):
+        yield orjson.loads(data)
+
+
+# Items and their index entries
+
+
+def items_prefix(table_number: int) -> bytes:
+    return ITEM + table_number.to_bytes(4, "big")
+
+
+def entries_prefix(table_number: int, index_number: int) -> bytes:
+    return ENTRY + table_number.to_bytes(4, "big") + index_number.to_bytes(2, "big")
+
+
+def partition(encoded: bytes) -> bytes:
+    """What the keys of one partition begin with after the prefix of their table or index."""
+    return zlib.crc32(encoded).to_bytes(4, "big") + encoded
+
+
+def end_of(prefix: bytes) -> bytes:
+    """The end of all keys that begin so."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes((stripped[-1] + 1,))
+
+
+def segment_range(prefix: bytes, segment: int, total: int) -> tuple[bytes, bytes]:
+    """[start, end) of one of `total` equal shares of the hash space."""
+    low, high = segment * HASH_SPACE // total, (segment + 1) * HASH_SPACE // total
+    start = prefix + low.to_bytes(4, "big")
+    return start, end_of(prefix) if high == HASH_SPACE else prefix + high.to_bytes(4, "big")
+
+
+def pack_item(item: dict[str, Any], size: int) -> bytes:
+    return size.to_bytes(SIZE_BYTES, "big") + orjson.dumps(item)
+
+
+def item_of(value: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(memoryview(value)[SIZE_BYTES:])
+    return found
+
+
+def size_of(value: bytes) -> int:
+    return int.from_bytes(value[:SIZE_BYTES], "big")
+
+
+def fragment_of(value: bytes) -> orjson.Fragment:
+    """The stored JSON as it is, to be spliced into an answer."""
+    return orjson.Fragment(value[SIZE_BYTES:])
+
+
+# What is due
+
+
+def due_key(expires_s: int, table_number: int, item_key: bytes) -> bytes:
+    """`item_key` is the item's whole key."""
+    return DUE + expires_s.to_bytes(8, "big") + table_number.to_bytes(4, "big") + item_key
+
+
+def split_due(key: bytes) -> tuple[int, int, bytes]:
+    """(expiry, table number, item key)."""
+    return int.from_bytes(key[1:9], "big"), int.from_bytes(key[9:13], "big"), key[13:]
+
+
+# Stream records
+
+
+def stream_prefix(table_number: int, stream_number: int, shard: int = 0) -> bytes:
+    return RECORD + table_number.to_bytes(4, "big") + stream_number.to_bytes(4, "big") + shard.to_bytes(2, "big")
+
+
+def last_record_key(table_number: int, stream_number: int, shard: int = 0) -> bytes:
+    return LAST_RECORD + stream_prefix(table_number, stream_number, shard)[1:]
+
+
+def record_key(prefix: bytes, sequence: int) -> bytes:
+    return prefix + sequence.to_bytes(8, "big")
+
+
+def collection_key(table_number: int, encoded_hash: bytes) -> bytes:
+    """Where the bytes of an item collection are counted, for tables with local indexes."""
+    return COLLECTION + table_number.to_bytes(4, "big") + encoded_hash
+
+
+def purge(txn: Txn, prefix: bytes, limit: int) -> bool:
+    """Delete up to `limit` keys that begin so; whether there may be more."""
+    keys = [key for key, _ in txn.scan(prefix, end_of(prefix), limit=limit)]
+    for key in keys:
+        txn.delete(key)
+    return len(keys) == limit
+
+
+def table_prefixes(table_number: int) -> tuple[bytes, ...]:
+    """Where all that a table holds lies, but for its stream, which outlives it, and the index by time."""
+    number = table_number.to_bytes(4, "big")
+    return (ITEM + number, ENTRY + number, COLLECTION + number)

@@ -1,0 +1,191 @@
+"""The write side of streams: what is recorded of a change, in which order, and for how long.
+
+A record is written in the transaction that changes the item, with the next sequence number of its shard: so there is exactly one
+for every change, in the order of the changes. Reading is by stream, shard and sequence number.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from cumulet.core.clock import Clock
+from cumulet.services.tables import storage
+from cumulet.services.tables.model import Document, Place, Table
+from cumulet.store.contract import Reader, Store, Txn
+
+RETENTION_MS = 24 * 3600 * 1000
+_TRIM_PAUSE_S = 600.0
+_TRIM_CHUNK = 500
+EXPIRED: Document = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+"""The identity behind deletions by time to live."""
+
+Wake = Callable[[], None]
+
+
+class Streams:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._shards: set[str] = set()
+        self._wakes: dict[tuple[str, int], list[Wake]] = {}
+
+    # In the transactions of others
+
+    def opened(self, txn: Txn, place: Place, table: Table) -> None:
+        """The table has a new stream, or none."""
+        if table.stream is None:
+            return
+        document = {
+            "table": table.name,
+            "number": table.number,
+            "stream": table.stream.number,
+            "label": table.stream.label,
+            "view": table.stream.view,
+            "created_ms": table.stream.created_ms,
+            "ended_ms": None,
+            "key": table.key.described(),
+        }
+        storage.put_document(txn, document, "stream", table.name, table.stream.label)
+
+    def closed(self, txn: Txn, place: Place, table: Table, now_ms: int) -> None:
+        """The table's stream ends here; what it recorded can be read for a day."""
+        if table.stream is None:
+            return
+        document = storage.find_document(txn, "stream", table.name, table.stream.label)
+        if document is not None:
+            storage.put_document(txn, document | {"ended_ms": now_ms}, "stream", table.name, table.stream.label)
+
+    def record(
+        self, txn: Txn, table: Table, key: Document, old: Document | None, new: Document | None, now_ms: int, user: Document | None
+    ) -> None:
+        """Write what happened to an item; `old` and `new` are not the same."""
+        stream = table.stream
+        assert stream is not None
+        last_key = storage.last_record_key(table.number, stream.number)
+        sequence = int.from_bytes(txn.get(last_key) or b"", "big") + 1
+        txn.put(last_key, sequence.to_bytes(8, "big"))
+        record: Document = {
+            "event": "INSERT" if old is None else "REMOVE" if new is None else "MODIFY",
+            "at_ms": now_ms,
+            "keys": key,
+        }
+        if new is not None and stream.view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES"):
+            record["new"] = new
+        if old is not None and stream.view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES"):
+            record["old"] = old
+        if user is not None:
+            record["user"] = user
+        txn.put(storage.record_key(storage.stream_prefix(table.number, stream.number), sequence), orjson.dumps(record))
+
+    # Reading
+
+    def find(self, reader: Reader, table_name: str, label: str) -> Document | None:
+        """A stream's document, also when it has ended."""
+        return storage.find_document(reader, "stream", table_name, label)
+
+    def all(self, reader: Reader, table_name: str | None = None) -> Iterator[Document]:
+        return storage.list_documents(reader, "stream", *([table_name] if table_name is not None else []))
+
+    def read(self, reader: Reader, stream: Document, after: int, limit: int) -> list[tuple[int, Document]]:
+        """(sequence number, record) of those after a sequence number, oldest first."""
+        prefix = storage.stream_prefix(stream["number"], stream["stream"])
+        pairs = reader.scan(storage.record_key(prefix, after + 1), storage.end_of(prefix), limit=limit)
+        return [(int.from_bytes(key[-8:], "big"), orjson.loads(value)) for key, value in pairs]
+
+    def oldest(self, reader: Reader, stream: Document) -> int | None:
+        """The sequence number of the oldest record that is kept."""
+        return self._first(reader, stream, is_newest=False)
+
+    def newest(self, reader: Reader, stream: Document) -> int | None:
+        return self._first(reader, stream, is_newest=True)
+
+    def subscribe(self, shard: str, table_number: int, wake: Wake) -> Callable[[], None]:
+        """Call `wake` after records of a table became durable; returns what ends it."""
+        wakes = self._wakes.setdefault((shard, table_number), [])
+        wakes.append(wake)
+
+        def end() -> None:
+            with contextlib.suppress(ValueError):
+                wakes.remove(wake)
+
+        return end
+
+    def added(self, shard: str, table: Table) -> None:
+        """Records of the table became durable."""
+        for wake in self._wakes.get((shard, table.number), ()):
+            wake()
+
+    # Trimming
+
+    async def recover(self, shard: str) -> None:
+        self._shards.add(shard)
+
+    def seen(self, shard: str) -> None:
+        """There is a table in the shard."""
+        self._shards.add(shard)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self.trim()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _TRIM_PAUSE_S)
+
+    async def trim(self) -> None:
+        """Delete records older than a day, and streams that ended longer ago."""
+        for shard in sorted(self._shards):
+            for stream in await self._store.read(shard, lambda reader: list(self.all(reader))):
+                has_more = True
+                while has_more:
+                    has_more = await self._store.write(shard, lambda txn, stream=stream: self._trim_some(txn, stream))  # type: ignore[misc]
+
+    def _trim_some(self, txn: Txn, stream: Document) -> bool:
+        """Whether there may be more to delete."""
+        before_ms = self._clock.now_ms() - RETENTION_MS
+        prefix = storage.stream_prefix(stream["number"], stream["stream"])
+        trimmed = 0
+        for key, value in list(txn.scan(prefix, storage.end_of(prefix), limit=_TRIM_CHUNK)):
+            if orjson.loads(value)["at_ms"] > before_ms:
+                break
+            txn.delete(key)
+            trimmed += 1
+        if trimmed == _TRIM_CHUNK:
+            return True
+        ended_ms = stream["ended_ms"]
+        if ended_ms is not None and ended_ms <= before_ms:
+            storage.delete_document(txn, "stream", stream["table"], stream["label"])
+            txn.delete(storage.last_record_key(stream["number"], stream["stream"]))
+        return False
+
+    def _first(self, reader: Reader, stream: Document, *, is_newest: bool) -> int | None:
+        prefix = storage.stream_prefix(stream["number"], stream["stream"])
+        for key, _ in reader.scan(prefix, storage.end_of(prefix), limit=1, reverse=is_newest):
+            return int.from_bytes(key[-8:], "big")
+        return None
+
+
+def sequence_number(sequence: int) -> str:
+    """As clients see it: at least 21 digits, growing."""
+    return str(100_000_000_000_000_000_000 + sequence)
+
+
+def parse_sequence_number(text: str) -> int:
+    """Raises ValueError."""
+    return int(text) - 100_000_000_000_000_000_000
+
+
+def record_body(record: dict[str, Any], sequence: int, view: str) -> Document:
+    """The `dynamodb` member of a record as clients see it."""
+    body: Document = {
+        "ApproximateCreationDateTime": record["at_ms"] // 1000,
+        "Keys": record["keys"],
+        "SequenceNumber": sequence_number(sequence),
+        "StreamViewType": view,
+    }
+    if "new" in record:
+        body["NewImage"] = record["new"]
+    if "old" in record:
+        body["OldImage"] = record["old"]
+    return body
