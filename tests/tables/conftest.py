@@ -9,6 +9,7 @@ from botocore.awsrequest import HeadersDict
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
+from tests.e2e.conftest import Node, name, node, start_node  # noqa: F401  (fixtures)
 
 from cumulet.core.clock import ManualClock
 from cumulet.core.context import Context, Principal
@@ -19,7 +20,6 @@ from cumulet.store.contract import Store
 from cumulet.store.memory import MemoryStore
 from cumulet.wire.models import load_model
 from cumulet.wire.service import load_service
-from tests.e2e.conftest import Node, name, node, start_node  # noqa: F401  (fixtures)
 
 ACCOUNT, REGION = "000000000000", "eu-west-1"
 _MODEL = load_model("dynamodb")
@@ -95,20 +95,20 @@ def schema(hash_type: str = "S", range_type: str | None = None) -> dict[str, Any
     """The key `pk`, and `sk` where it has a type, of a table on demand."""
     names = [("pk", hash_type, "HASH")] + ([("sk", range_type, "RANGE")] if range_type else [])
     return {
-        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": kind} for name, kind, _ in names],
-        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, _, kind in names],
+        "AttributeDefinitions": [{"AttributeName": each, "AttributeType": kind} for each, kind, _ in names],
+        "KeySchema": [{"AttributeName": each, "KeyType": kind} for each, _, kind in names],
         "BillingMode": "PAY_PER_REQUEST",
     }
 
 
-def index(name: str, hash_name: str, range_name: str | None = None, projection: str = "ALL", *attributes: str) -> dict[str, Any]:
+def index(title: str, hash_name: str, range_name: str | None = None, projection: str = "ALL", *attributes: str) -> dict[str, Any]:
     keys = [{"AttributeName": hash_name, "KeyType": "HASH"}]
     if range_name:
         keys.append({"AttributeName": range_name, "KeyType": "RANGE"})
     projected: dict[str, Any] = {"ProjectionType": projection}
     if attributes:
         projected["NonKeyAttributes"] = list(attributes)
-    return {"IndexName": name, "KeySchema": keys, "Projection": projected}
+    return {"IndexName": title, "KeySchema": keys, "Projection": projected}
 
 
 def refusal(call: Any) -> tuple[str, str]:

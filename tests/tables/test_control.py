@@ -95,7 +95,8 @@ HASH, RANGE = {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk"
         ({"KeySchema": [HASH, RANGE]}, "Invalid KeySchema: Some index key attribute have no definition"),
         (
             {"AttributeDefinitions": TWO},
-            f"{INVALID}Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions",
+            f"{INVALID}Number of attributes in KeySchema does not exactly match number of attributes defined in "
+            "AttributeDefinitions",
         ),
         (
             {"AttributeDefinitions": TWO, "GlobalSecondaryIndexes": [index("idx", "pk")]},
@@ -103,7 +104,8 @@ HASH, RANGE = {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk"
         ),
         (
             {"GlobalSecondaryIndexes": [index("idx", "other")]},
-            f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. Keys: [other], AttributeDefinitions: [pk]",
+            f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. "
+            "Keys: [other], AttributeDefinitions: [pk]",
         ),
         ({"GlobalSecondaryIndexes": []}, f"{INVALID}List of GlobalSecondaryIndexes is empty"),
         (
