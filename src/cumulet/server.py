@@ -94,7 +94,8 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         keys = await AccessKeys.open(store, clock, settings.root_key)
 
         gateway: Gateway  # made last; it exists before the first request does
-        http = HttpServer(lambda request: gateway(request))
+        (spool := settings.data / "spool").mkdir(mode=0o700, exist_ok=True)
+        http = HttpServer(lambda request: gateway(request), spool_folder=spool)
         front = await open_front_door(http, settings, lambda name: apis.has_domain(name))
         endpoint, addresses = front.endpoint, front.addresses
 

@@ -11,11 +11,13 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from email.utils import formatdate
+from pathlib import Path
 from typing import Protocol
 
 from cumulet.core.http import Request, Response
 from cumulet.gateway.http1 import Connection
 from cumulet.gateway.http_limits import HttpLimits
+from cumulet.gateway.spool import Spool
 
 __all__ = ["Handle", "HttpLimits", "HttpServer"]
 
@@ -44,10 +46,11 @@ class Client(Protocol):
 
 
 class HttpServer:
-    """All connections of a node, on one or more addresses."""
+    """All connections of a node, on one or more addresses. Large bodies wait in `spool_folder`; None: in memory."""
 
-    def __init__(self, handle: Handle, limits: HttpLimits | None = None) -> None:
+    def __init__(self, handle: Handle, limits: HttpLimits | None = None, spool_folder: Path | None = None) -> None:
         self.handle = handle
+        self._spool_folder = spool_folder
         self.limits = limits or HttpLimits()
         self.connections: set[Client] = set()
         self.bodies_bytes = 0
@@ -106,6 +109,18 @@ class HttpServer:
                 await asyncio.wait_for(self._emptied.wait(), drain_s)
         for connection in list(self.connections):
             connection.abort()
+
+    async def answer(self, request: Request) -> Response:
+        """The handler's answer, whatever happens."""
+        try:
+            return await self.handle(request)
+        except Exception:
+            log.exception("a handler let an exception through")
+            return Response(500)
+
+    def new_spool(self) -> Spool:
+        """For a body that comes in pieces."""
+        return Spool(self._spool_folder, self.limits.spooled_bytes)
 
     def forget(self, connection: Client) -> None:
         self.connections.discard(connection)

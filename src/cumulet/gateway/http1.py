@@ -18,6 +18,7 @@ import httptools
 
 from cumulet.core.http import Request, Response, Upgrade
 from cumulet.gateway.http_heads import clean, close_body, header_lines, refusal, status_line
+from cumulet.gateway.spool import Spool
 from cumulet.gateway.upgraded import UpgradedConnection
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cumulet.http")
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _NEVER = float("inf")
 _LINGER_S = 3.0
 _JOIN_BYTES = 65_536
@@ -47,6 +49,9 @@ class _Turn:
     can_chunk: bool = True
     read_ahead: bytes | None = None
     """What came after a request that may leave HTTP."""
+    body_bytes: int = 0
+    spool: Spool | None = None
+    """Has the body until its turn comes; `request.body` is empty meanwhile."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -73,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._scheme = "http"
+        self._is_new = True
         self._is_lost = False
         self._is_in_message = False
         self._is_in_body = False
@@ -86,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._names: list[bytes] = []
         self._head_bytes = 0
         self._body = b""
-        self._pieces: list[bytes] = []
+        self._spool: Spool | None = None
         self._body_bytes = 0
         self._body_since = 0.0
 
@@ -98,6 +104,9 @@ class Connection(asyncio.Protocol):
         self._source_ip = str(peer[0]) if peer else ""
         if transport.get_extra_info("sslcontext") is not None:
             self._scheme = "https"
+            if transport.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+                self._switch_to_http2()
+                return
         server = self._server
         server.connections.add(self)
         self.read_deadline = server.now + self._limits.head_s
@@ -106,8 +115,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
-        self._server.bodies_bytes -= self._body_bytes
-        self._body_bytes = 0
+        self._drop_body()
         for turn in self._turns:
             self._release(turn)
         self._turns.clear()
@@ -134,6 +142,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_input_done:
             return  # after a refusal what still comes is read and dropped, so that the client sees the answer before a reset
+        if self._is_new:
+            self._is_new = False
+            if data.startswith(PREFACE):  # who begins so knows already that HTTP/2 is spoken here
+                self._server.connections.discard(self)
+                self._switch_to_http2().data_received(data)
+                return
         self._unread_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -211,14 +225,24 @@ class Connection(asyncio.Protocol):
             self._stop(413)
         if server.bodies_bytes > limits.all_bodies_bytes:
             self._stop(503)
-        if not self._body and not self._pieces:
+        if self._spool is not None:
+            self._keep(self._spool, data)
+        elif not self._body:
             self._body = data
         else:
-            if not self._pieces:
-                self._pieces.append(self._body)
-            self._pieces.append(data)
+            self._spool = self._server.new_spool()
+            self._keep(self._spool, self._body)
+            self._keep(self._spool, data)
+            self._body = b""
         whole = self._body_since + limits.stall_s + self._body_bytes / limits.least_bytes_per_s
         self.read_deadline = min(server.now + limits.stall_s, whole)
+
+    def _keep(self, spool: Spool, data: bytes) -> None:
+        try:
+            spool.add(data)
+        except OSError:
+            log.exception("a body cannot be kept")
+            self._stop(503)
 
     def on_chunk_header(self) -> None:
         self._unread_bytes = 0
@@ -228,11 +252,8 @@ class Connection(asyncio.Protocol):
         self._is_in_message = self._is_in_body = False
         self.read_deadline = _NEVER
         parser = self._parser
-        body = self._body
-        if self._pieces:
-            body = b"".join(self._pieces)
-            self._pieces = []
-        self._body = b""
+        body, size, spool = self._body, self._body_bytes, self._spool
+        self._body, self._spool = b"", None
         self._body_bytes = 0  # counted in server.bodies_bytes until the turn is released
         raw_method = parser.get_method()
         method = _METHODS.get(raw_method) or raw_method.decode("latin-1")
@@ -241,7 +262,7 @@ class Connection(asyncio.Protocol):
         if is_last:
             self._is_input_done = True
         request = Request(method, path, query, self._headers, body, self._source_ip, self._scheme, self._names)
-        self._owe(_Turn(request, 200, is_last, parser.get_http_version() == "1.1"))
+        self._owe(_Turn(request, 200, is_last, parser.get_http_version() == "1.1", None, size, spool))
 
     def _split_target(self, method: str) -> tuple[str, str]:
         """(path, query) as sent. An absolute target (`GET http://host/path`) replaces the Host header, as RFC 9112 wants."""
@@ -318,9 +339,7 @@ class Connection(asyncio.Protocol):
         self._is_input_done = self._is_refused = True
         self._is_in_message = False
         self.read_deadline = _NEVER
-        self._server.bodies_bytes -= self._body_bytes
-        self._body_bytes = 0
-        self._body, self._pieces = b"", []
+        self._drop_body()
         self._owe(_Turn(None, status, is_last=True))
 
     def _resume_reading(self) -> None:
@@ -330,8 +349,27 @@ class Connection(asyncio.Protocol):
             self.read_deadline = self._server.now + self._limits.stall_s
 
     def _release(self, turn: _Turn) -> None:
-        if turn.request is not None:
-            self._server.bodies_bytes -= len(turn.request.body)
+        self._server.bodies_bytes -= turn.body_bytes
+        if turn.spool is not None:
+            turn.spool.close()
+
+    def _drop_body(self) -> None:
+        """Of a request that will not be whole."""
+        self._server.bodies_bytes -= self._body_bytes
+        self._body_bytes, self._body = 0, b""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def _switch_to_http2(self) -> asyncio.Protocol:
+        """The client speaks HTTP/2: another object has its connection from now on. Imported here, where it is first wanted."""
+        from cumulet.gateway.http2 import Http2Connection
+
+        self._is_input_done = True
+        other = Http2Connection(self._server, self._transport, self._source_ip, self._scheme)
+        self._server.connections.add(other)
+        other.start()
+        return other
 
     async def _answer_all(self) -> None:
         try:
@@ -350,11 +388,9 @@ class Connection(asyncio.Protocol):
             if turn.request is None:
                 response = refusal(turn.status)
             else:
-                try:
-                    response = await server.handle(turn.request)
-                except Exception:
-                    log.exception("a handler let an exception through")
-                    response, turn.is_last = Response(500), True
+                if turn.spool is not None:
+                    turn.request.body = await turn.spool.take()
+                response = await server.answer(turn.request)
             self._release(turn)
             if response.status == 101:
                 if turn.read_ahead is not None:

@@ -8,7 +8,9 @@ from cumulet.core.http import Response
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_OURS = frozenset(("connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
+_OURS = frozenset(
+    ("connection", "content-length", "date", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
+)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -31,6 +33,11 @@ def header_lines(headers: list[tuple[str, str]]) -> str:
     if "\r" in text or "\0" in text or text.count("\n") > len(headers):
         return "".join([prefix + clean(value) + "\r\n" for name, value in headers if (prefix := _header_prefix(name))])
     return text.replace("\n", "\r\n")
+
+
+def sound_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same for HTTP/2: (name in lower case, value) of what may be sent."""
+    return [(name.lower(), clean(value).strip(" \t")) for name, value in headers if _header_prefix(name)]
 
 
 def refusal(status: int) -> Response:

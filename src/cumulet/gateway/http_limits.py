@@ -7,6 +7,8 @@ from dataclasses import dataclass
 class HttpLimits:
     """What one client may take. `body_bytes` leaves room for a 50 MB archive as base64 inside JSON.
 
+    A body of more than `spooled_bytes` waits on disk until it is whole.
+
     Reading has three deadlines: `head_s` from the first byte (or from connecting) to the end of the headers, `stall_s` between
     two pieces of a body, and a body or an answer that moves slower than `least_bytes_per_s` is given up as a whole.
     """
@@ -14,6 +16,7 @@ class HttpLimits:
     target_bytes: int = 16_384
     head_bytes: int = 65_536
     headers: int = 100
+    spooled_bytes: int = 1024 * 1024
     body_bytes: int = 80 * 1024 * 1024
     all_bodies_bytes: int = 1024 * 1024 * 1024
     connections: int = 10_000

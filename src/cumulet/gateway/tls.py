@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cumulet.gateway.local_authority import LocalAuthority, names_of
 
-ALPN = ["http/1.1"]
+ALPN = ["h2", "http/1.1"]
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
 _MOST_ISSUED = 256
 _API_NAME = re.compile(r"[a-z0-9-]+\.((?:execute-api|lambda-url)\.(?:[a-z]{2}(?:-[a-z]+)+-\d\.)?localhost)\Z")
