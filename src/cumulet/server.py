@@ -58,6 +58,7 @@ from cumulet.services.rest_apis.usage import UsageCounts
 from cumulet.services.tables.api import TablesService
 from cumulet.store.open import open_store
 from cumulet.tenancy.limits import RequestRate
+from cumulet.tenancy.quotas import Quota, Quotas, read_quotas
 
 _DRAIN_S = 20.0
 _ROLE_SESSION_S = 7 * 24 * 3600
@@ -79,13 +80,15 @@ class Node:
 async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
     """Run a node until it is told to stop; returns when everything is put away.
 
-    Raises StoreRefused when the data folder cannot be used, OSError when an address cannot be had, TlsRefused when a certificate
-    cannot be used.
+    Raises StoreRefused when the data folder cannot be used, QuotaError when the limits file is not one, OSError when an address
+    cannot be had, TlsRefused when a certificate cannot be used.
     """
     lines = LineWriter(render=as_text if settings.log_format == "text" else as_json)
     log_to_stderr(lines)
     stop = _stop_on_signals()
     clock, metrics, targets = SystemClock(), Metrics(), Targets()
+    quotas = _quotas(settings)
+    request_rate = RequestRate(clock, quotas)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as closing:
         # What is opened first is closed last: the store outlives everything that writes.
@@ -111,6 +114,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             is_strict=settings.strict_runtimes,
             most_shells=settings.shells,
             most_memory_mb=memory_budget_mb,
+            weight_of=quotas.weight_of,
         )
         closing.push_async_callback(runtimes.close)
         await runtimes.open()
@@ -121,7 +125,8 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             sink.take,
             partial(_role_credentials, keys, clock),
             lambda: endpoint,
-            account_concurrency=settings.account_concurrency,
+            quotas=quotas,
+            most_waiting=settings.most_waiting,
             memory_budget_mb=memory_budget_mb,
             keep_alive_s=settings.keep_alive_s,
         )
@@ -142,7 +147,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             warm=local,
             event_sources=PolledSources(pollers),
             expect=local.expect,
-            limits=Limits(account_concurrency=settings.account_concurrency),
+            limits_of=lambda account: _limits_of(quotas.of(account)),
         )
 
         started_s, is_ready = clock.monotonic_s(), False
@@ -200,7 +205,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             function_urls=FunctionUrls(partial(_find_url_target, functions), invoker, signed, clock),
             apis=apis,
             find_credential=keys.find,
-            rate_limit=RequestRate(clock),
+            rate_limit=request_rate,
             clock=clock,
             metrics=metrics,
             lines=lines,
@@ -284,6 +289,16 @@ def _plain(serve_request: Callable[[Any], Any]) -> Door:
 def _environment_counts(invoker: LocalInvoker) -> dict[tuple[str, ...], float]:
     idle, live = invoker.pool.idle, invoker.pool.live
     return {("idle",): idle, ("busy",): live - idle}
+
+
+def _quotas(settings: Settings) -> Quotas:
+    """What the operator allows accounts. Raises QuotaError, OSError."""
+    default = Quota(concurrency=settings.account_concurrency)
+    return Quotas(default) if settings.limits is None else read_quotas(settings.limits.read_text(), default)
+
+
+def _limits_of(quota: Quota) -> Limits:
+    return Limits(total_code_bytes=quota.code_bytes, functions=quota.functions, account_concurrency=quota.concurrency)
 
 
 def _three_quarters_of_memory_mb() -> int:

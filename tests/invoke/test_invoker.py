@@ -6,6 +6,7 @@ import json
 import pytest
 
 from cumulet.invoke.faults import TooManyRequests
+from cumulet.tenancy.quotas import Quota, Quotas
 
 
 async def test_a_warm_environment_is_used_again(bench):
@@ -125,7 +126,7 @@ async def test_cancelling_during_a_start_leaves_an_environment_for_the_next_call
 
 
 async def test_the_accounts_limit_is_said_in_the_reason(make_bench):
-    bench = make_bench(account_concurrency=2)
+    bench = make_bench(quotas=Quotas(Quota(concurrency=2)))
 
     async def slow(event, write):
         await asyncio.sleep(0.05)
@@ -138,7 +139,7 @@ async def test_the_accounts_limit_is_said_in_the_reason(make_bench):
 
 
 async def test_what_is_reserved_is_the_functions_own(make_bench):
-    bench = make_bench(account_concurrency=2)
+    bench = make_bench(quotas=Quotas(Quota(concurrency=2)))
 
     async def slow(event, write):
         await asyncio.sleep(0.05)

@@ -77,6 +77,10 @@ def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None
 @click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime version that this machine lacks.")
 @click.option("--shells", type=click.IntRange(min=0), default=4, show_default=True, help="Node.js, Java and Ruby started ahead.")
 @click.option("--memory-budget-mb", type=click.IntRange(min=128), help="Bound on what all live environments take together.")
+@click.option(
+    "--account-concurrency", type=click.IntRange(0), default=1000, show_default=True, help="Executions at once, each account."
+)
+@click.option("--limits", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Limits of accounts: a TOML file.")
 @click.option("--demo", is_flag=True, help="Deploy a sample function once the node answers, and call it.")
 @click.option("--quiet", is_flag=True, help="No request log on stderr.")
 @click.option(
@@ -101,6 +105,8 @@ def command(
     strict_runtimes: bool,
     shells: int,
     memory_budget_mb: int | None,
+    account_concurrency: int,
+    limits: Path | None,
     demo: bool,
     quiet: bool,
     log_format: Literal["auto", "json", "text"],
@@ -110,6 +116,7 @@ def command(
 
     from cumulet.server import serve
     from cumulet.store.open import StoreRefused
+    from cumulet.tenancy.quotas import QuotaError
 
     if tls_port is None and (tls or tls_certs or tls_only):
         raise click.UsageError("--tls, --tls-certs and --tls-only want a --tls-port")
@@ -126,6 +133,8 @@ def command(
         store="memory" if in_memory else "embedded",
         memory_budget_mb=memory_budget_mb,
         log_format=("text" if os.isatty(2) else "json") if log_format == "auto" else log_format,
+        account_concurrency=account_concurrency,
+        limits=limits,
     )
     if quiet:
         logging.getLogger("cumulet.access").disabled = True
@@ -145,7 +154,7 @@ def command(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, on_ready))
-    except (StoreRefused, OSError) as error:
+    except (StoreRefused, QuotaError, OSError) as error:
         fail(str(error), EXIT_FAILED)
 
 

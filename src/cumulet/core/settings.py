@@ -23,8 +23,10 @@ class TlsSettings:
 class Settings:
     """`root_key` is (access key id, secret) for the default account; None: made at the first start and kept.
 
-    `memory_budget_mb` bounds what all live execution environments take together; None: three quarters of the machine's
-    memory. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a free one.
+    `memory_budget_mb` bounds what all live execution environments take together; None: three quarters of the machine's memory.
+    `account_concurrency` is what accounts may run at once of which the file `limits` says nothing; `most_waiting` bounds how many
+    invocations wait for room. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a
+    free one.
     `url_style` is how addresses of APIs and function URLs are told (`gateway/names.py`).
     `log_format` is how the node's own log on stderr reads.
     """
@@ -41,5 +43,7 @@ class Settings:
     store: Literal["embedded", "memory"] = "embedded"
     memory_budget_mb: int | None = None
     account_concurrency: int = 1000
+    limits: Path | None = None
+    most_waiting: int = 10_000
     keep_alive_s: float = 600.0
     log_format: Literal["json", "text"] = "json"

@@ -1,5 +1,7 @@
 """How many invocations may run at once: per account, and per function that reserves some of it. Pure, constant time."""
 
+from collections.abc import Callable
+
 from cumulet.invoke.faults import TooManyRequests
 from cumulet.runtimes.contract import FunctionSpec
 
@@ -10,9 +12,10 @@ RESERVED_LIMIT_REASON = "ReservedFunctionConcurrentInvocationLimitExceeded"
 class Concurrency:
     """Counts of running invocations. What a function reserves is taken from its account whether it runs or not."""
 
-    def __init__(self, account_limit: int) -> None:
-        self._account_limit = account_limit
+    def __init__(self, limit_of: Callable[[str], int]) -> None:
+        self._limit_of = limit_of
         self._reserved: dict[str, dict[str, int]] = {}
+        self._reserved_in_all: dict[str, int] = {}
         self._unreserved_running: dict[str, int] = {}
         self._reserved_running: dict[str, int] = {}
 
@@ -23,13 +26,17 @@ class Concurrency:
             functions.pop(function_id, None)
         else:
             functions[function_id] = reserved
+        self._reserved_in_all[account] = sum(functions.values())
+        if not functions:
+            del self._reserved[account], self._reserved_in_all[account]
 
     def unreserved_limit(self, account: str) -> int:
-        return self._account_limit - sum(self._reserved.get(account, {}).values())
+        return self._limit_of(account) - self._reserved_in_all.get(account, 0)
 
     def acquire(self, spec: FunctionSpec) -> bool:
         """Take a place; whether it is a reserved one. Raises TooManyRequests."""
-        reserved = self._reserved.get(spec.account, {}).get(spec.function_id)
+        functions = self._reserved.get(spec.account)
+        reserved = functions.get(spec.function_id) if functions else None
         if reserved is not None:
             running = self._reserved_running.get(spec.function_id, 0)
             if running >= reserved:

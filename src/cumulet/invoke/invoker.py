@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from cumulet.core.clock import Clock
 from cumulet.invoke import reports
@@ -13,14 +14,18 @@ from cumulet.invoke.contract import Invocation, InvocationResult, LogLines, LogS
 from cumulet.invoke.faults import ServiceUnavailable
 from cumulet.invoke.output import OutputLines
 from cumulet.invoke.pool import Member, Pool
+from cumulet.invoke.room import MOST_WAITING
 from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, FunctionSpec, InitError, Launch, Runtimes
 from cumulet.runtimes.faults import error_document, exit_document, exit_words
+from cumulet.tenancy.limits import LogRate
+from cumulet.tenancy.quotas import Quotas
 
 Credentials = Callable[[FunctionSpec], tuple[str, str, str]]
 """The temporary credentials of a function's role: key id, secret, session token."""
 
 _EXPIRY_INTERVAL_S = 1.0
 _INIT_LIMIT_S = 10.0
+_WEIGHED_AT_ONCE = 4
 
 
 class LocalInvoker:
@@ -34,7 +39,8 @@ class LocalInvoker:
         credentials_for: Credentials,
         endpoint: Callable[[], str],
         *,
-        account_concurrency: int = 1000,
+        quotas: Quotas | None = None,
+        most_waiting: int = MOST_WAITING,
         memory_budget_mb: int = 4096,
         keep_alive_s: float = 600.0,
     ) -> None:
@@ -49,9 +55,12 @@ class LocalInvoker:
         self._none_runs.set()
         self._provisioned: dict[tuple[str, str, str], tuple[FunctionSpec, int]] = {}
         self._provisioning: set[asyncio.Task[None]] = set()
-        self.concurrency = Concurrency(account_concurrency)
-        self.pool = Pool(clock, memory_budget_mb, keep_alive_s)
+        quotas = quotas or Quotas()
+        self._log_rate = LogRate(clock, quotas)
+        self.concurrency = Concurrency(lambda account: quotas.of(account).concurrency)
+        self.pool = Pool(clock, memory_budget_mb, keep_alive_s, quotas.weight_of, most_waiting)
         self.pool.on_lost = self._on_lost
+        self.pool.on_weighed = _weigh
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
         """See the contract."""
@@ -170,7 +179,7 @@ class LocalInvoker:
             timer.cancel()
         duration_ms = (self._clock.monotonic_s() - started) * 1000
         max_memory_mb = environment.max_memory_mb(duration_ms / 1000)
-        self.pool.learn(spec, max_memory_mb)
+        self.pool.room.learn(spec, max_memory_mb)
         report = reports.Report(
             request_id=invocation.request_id,
             duration_ms=min(duration_ms, spec.timeout_s * 1000.0),
@@ -218,19 +227,19 @@ class LocalInvoker:
 
     async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False) -> Member:
         """A new environment, leased to the caller. Raises InitError; its output is on its way to the log either way."""
-        await self.pool.make_room(spec)
-        launch = self._launch(spec, is_provisioned)
+        share = await self.pool.make_room(spec)
+        launch = self._launch(spec, is_provisioned, share.cores)
         output = self._open_output(spec, launch)
         try:
             environment = await self._runtimes.start(spec, launch, output.feed)
         except BaseException:
-            self.pool.give_back(spec)
+            self.pool.abandon(spec)
             raise
         self._outputs[environment.id] = output
         cold_ms = sum(environment.phases.values())
-        return self.pool.add(environment, cold_ms, is_provisioned=is_provisioned)
+        return self.pool.add(environment, cold_ms, share, is_provisioned=is_provisioned)
 
-    def _launch(self, spec: FunctionSpec, is_provisioned: bool) -> Launch:
+    def _launch(self, spec: FunctionSpec, is_provisioned: bool, cpu_share: float | None = None) -> Launch:
         name = secrets.token_hex(16)
         day = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).strftime("%Y/%m/%d")
         return Launch(
@@ -241,13 +250,14 @@ class LocalInvoker:
             initialization_type="provisioned-concurrency" if is_provisioned else "on-demand",
             # Lambda gives the first try 10 s and, when that fails, a second one within the function's own timeout.
             init_timeout_s=max(_INIT_LIMIT_S, float(spec.timeout_s)),
+            cpu_share=cpu_share,
         )
 
     def _open_output(self, spec: FunctionSpec, launch: Launch) -> OutputLines:
         def emit(lines: LogLines) -> None:
             self._log_sink(spec.account, spec.region, spec.log_group, launch.log_stream, lines)
 
-        return OutputLines(self._clock.now_ms, emit)
+        return OutputLines(self._clock.now_ms, emit, partial(self._log_rate.take, spec.account))
 
     def _report_failed_init(self, spec: FunctionSpec, invocation: Invocation, error: InitError) -> InvocationResult:
         """The init phase's error is the first invocation's answer."""
@@ -310,6 +320,19 @@ class LocalInvoker:
                 self.pool.release(await self._start(spec, is_provisioned=True))
             except (InitError, ServiceUnavailable):
                 await asyncio.sleep(1.0)
+
+
+def _weigh(changes: list[tuple[Member, float]]) -> None:
+    """Tell the kernel. One at a time is quicker done than handed over; many are not worth the event loop's time."""
+    if len(changes) <= _WEIGHED_AT_ONCE:
+        _weigh_all(changes)
+    else:
+        asyncio.get_running_loop().run_in_executor(None, _weigh_all, changes)
+
+
+def _weigh_all(changes: list[tuple[Member, float]]) -> None:
+    for member, cpu_share in changes:
+        member.environment.weigh(cpu_share)
 
 
 def _say(output: OutputLines, line: str | None, now_ms: int) -> None:

@@ -7,37 +7,47 @@ from collections.abc import Callable
 
 from cumulet.invoke.contract import LogLines
 
+Rate = Callable[[int, int], float | None]
+"""(bytes, lines) were read -> for how many seconds no more should be; None: they are too many to be kept."""
+
 MAX_LINE_BYTES = 256 * 1024
 MAX_CALL_BYTES = 8 * 1024 * 1024
+MAX_CALL_LINES = 20_000
 """What one call may write; the rest is counted and told, not kept."""
 TAIL_BYTES = 4096
+_PAUSE_S = 0.05
+"""After what was dropped: a loop that prints is not worth the node's time."""
 
 
 class OutputLines:
     """The output of one environment. `emit` takes finished lines; `tail` is the end of the current call's log."""
 
-    def __init__(self, now_ms: Callable[[], int], emit: Callable[[LogLines], None]) -> None:
+    def __init__(self, now_ms: Callable[[], int], emit: Callable[[LogLines], None], rate: Rate = lambda size, lines: 0.0) -> None:
         self._now_ms = now_ms
         self._emit = emit
+        self._rate = rate
         self._partial = bytearray()
         self._lines: LogLines = []
         self._tail = bytearray()
         self._left = MAX_CALL_BYTES
+        self._lines_left = MAX_CALL_LINES
         self._dropped = 0
 
     def begin_call(self) -> None:
         self._tail.clear()
         self._left = MAX_CALL_BYTES
+        self._lines_left = MAX_CALL_LINES
         self._dropped = 0
 
-    def feed(self, data: bytes) -> None:
-        """A chunk as it comes from the pipe."""
-        if len(data) > self._left:
-            self._dropped += len(data) - self._left
-            data = data[: self._left]
+    def feed(self, data: bytes) -> float:
+        """A chunk as it comes from the pipe; for how many seconds its writer should be left waiting now."""
+        lines = data.count(b"\n")
+        pause_s = self._rate(len(data), lines)
+        if pause_s is None or len(data) > self._left or lines > self._lines_left:
+            self._dropped += len(data)  # counted as a whole: to look for where it stops being too much would cost the same
+            return 1.0 if pause_s is None else max(pause_s, _PAUSE_S)
         self._left -= len(data)
-        if not data:
-            return
+        self._lines_left -= lines
         self._partial += data
         start, now_ms = 0, self._now_ms()
         while (end := self._partial.find(b"\n", start)) >= 0:
@@ -49,6 +59,7 @@ class OutputLines:
             del self._partial[:MAX_LINE_BYTES]
         if start:
             self.emit()
+        return pause_s
 
     def say(self, line: str, now_ms: int) -> None:
         """A line of the platform's own, after whatever the code has written."""

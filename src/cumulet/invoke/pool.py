@@ -1,65 +1,88 @@
-"""The environments of a node: idle ones to lease, a budget of memory that all of them share, and who must go when it is full.
+"""The environments of a node: idle ones to lease, room for new ones, and who must go when there is none.
 
-Idle environments of one function version are a stack, so that the last used is used again and the others grow old. When the
-budget is full the idle environment of the least worth goes, by greedy-dual: the clock at its last use, plus how often its
-version is called times what its cold start cost, divided by its size (`sizes`). https://doi.org/10.1145/3445814.3446757
+Idle environments of one function version are a stack, so that the last used is used again and the others grow old. When there is no
+room the idle environment of the least worth goes, by greedy-dual: a version's uses are shared out among its environments.
 """
 
-import asyncio
-import heapq
-import itertools
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 
 from cumulet.core.clock import Clock
-from cumulet.invoke.faults import ServiceUnavailable
-from cumulet.invoke.sizes import Sizes
+from cumulet.invoke.greedy_dual import GreedyDual
+from cumulet.invoke.room import MOST_WAITING, Room
+from cumulet.invoke.weights import Share, Weights
 from cumulet.runtimes.contract import Environment, FunctionSpec
+from cumulet.tenancy.fair_queue import WeightOf
 
 PoolKey = tuple[str, str, str]
-_MAX_WAIT_S = 10.0
 _FULL = 0.9
 """The share of the budget that may really be taken before idle environments go."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
+class Shelf:
+    """All environments of one version. `uses` are its calls since it last had none."""
+
+    key: PoolKey
+    idle: "deque[Member]" = field(default_factory=deque)
+    shared: "list[Member]" = field(default_factory=list)
+    live: int = 0
+    uses: int = 0
+
+
+@dataclass(eq=False, slots=True)
 class Member:
-    """An environment with what the pool knows of it. `priority` is valid while `entry` is the newest one in the heap."""
+    """An environment with what the pool knows of it."""
 
     environment: Environment
+    shelf: Shelf
     cold_ms: float
+    size_mb: int
+    scale: int
     is_provisioned: bool = False
     is_retired: bool = False
+    is_idle: bool = False
+    is_given_back: bool = False
     idle_since_s: float = 0.0
     priority: float = 0.0
-    entry: int = -1
-    is_given_back: bool = False
     calls: int = 1
+
+    @property
+    def account(self) -> str:
+        return self.environment.spec.account
+
+    @property
+    def is_evictable(self) -> bool:
+        return self.is_idle and not self.is_provisioned
 
 
 class Pool:
     """Leases, keeps and evicts environments. Knows sizes and times, not how environments are made."""
 
-    def __init__(self, clock: Clock, budget_mb: int, keep_alive_s: float) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        budget_mb: int,
+        keep_alive_s: float,
+        weight_of: WeightOf = lambda account: 1.0,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
         self._clock = clock
-        self._budget_mb = budget_mb
         self._keep_alive_s = keep_alive_s
-        self._sizes = Sizes()
-        self._idle: dict[PoolKey, deque[Member]] = {}
-        self._shared: dict[PoolKey, list[Member]] = {}
-        self._uses: dict[PoolKey, int] = {}
+        self._shelves: dict[PoolKey, Shelf] = {}
         self._members: dict[str, Member] = {}
-        self._heap: list[tuple[float, int, Member]] = []
-        self._entries = itertools.count()
-        self._dual_clock = 0.0
-        self._waiting: deque[tuple[FunctionSpec, asyncio.Future[None]]] = deque()
+        self._ranking: GreedyDual[Member] = GreedyDual()
+        self._weights: Weights[Member] = Weights(weight_of)
+        self._idle = 0
+        self.room = Room(budget_mb, self._evict_least, weight_of, most_waiting)
         self.on_lost: Callable[[Member], None] = lambda member: None
+        self.on_weighed: Callable[[list[tuple[Member, float]]], None] = lambda changes: None
 
     @property
     def used_mb(self) -> int:
         """What the live environments are counted for."""
-        return self._sizes.used_mb
+        return self.room.used_mb
 
     @property
     def live(self) -> int:
@@ -67,103 +90,51 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        return sum(len(stack) for stack in self._idle.values())
+        return self._idle
 
     def lease(self, spec: FunctionSpec) -> Member | None:
         """The idle environment used last, None when there is none."""
-        self._uses[spec.pool_key] = self._uses.get(spec.pool_key, 0) + 1
-        if self._shared and (shared := self._find_shared(spec.pool_key)) is not None:
+        shelf = self._shelves.get(spec.pool_key)
+        if shelf is None:
+            return None
+        shelf.uses += 1
+        if shelf.shared and (shared := _find_shared(shelf)) is not None:
             shared.calls += 1
             return shared
-        stack = self._idle.get(spec.pool_key)
-        while stack:
-            member = stack.pop()
-            member.entry = -1
+        while shelf.idle:
+            member = shelf.idle.pop()
+            self._leave_idle(member)
             if not member.environment.exited.done():
                 member.environment.wake()
                 self._begin(member)
                 return member
         return None
 
-    def _find_shared(self, key: PoolKey) -> Member | None:
-        """An environment at work that takes one more call, as a few Python functions ask for."""
-        for member in self._shared.get(key, ()):
-            is_there = not member.is_retired and not member.environment.exited.done()
-            if is_there and member.calls < member.environment.calls_at_once:
-                return member
-        return None
+    async def make_room(self, spec: FunctionSpec) -> Share:
+        """Room for one that will be started, and what share of the processor it starts with: it is at work from now on. Raises
+        ServiceUnavailable, TooManyRequests."""
+        await self.room.take(spec)
+        return self._weights.begin_start(spec.account, spec.memory_mb)
 
-    def _begin(self, member: Member) -> None:
-        """The first call of those that a member has at once."""
-        member.calls = 1
-        if member.environment.calls_at_once > 1:
-            self._shared.setdefault(member.environment.spec.pool_key, []).append(member)
+    def find_room(self, spec: FunctionSpec) -> Share | None:
+        """The same when there is room without evicting anyone; None when there isn't."""
+        return self._weights.begin_start(spec.account, spec.memory_mb) if self.room.take_free(spec) else None
 
-    def _end(self, member: Member) -> bool:
-        """One call less; False while there are others."""
-        member.calls -= 1
-        if member.calls:
-            return False
-        if member.environment.calls_at_once > 1:
-            key = member.environment.spec.pool_key
-            self._shared[key].remove(member)
-            if not self._shared[key]:
-                del self._shared[key]
-        return True
+    def abandon(self, spec: FunctionSpec) -> None:
+        """It could not be started."""
+        self._weights.end_start(spec.account, spec.memory_mb)
+        self.room.give_back(spec)
 
-    async def make_room(self, spec: FunctionSpec) -> None:
-        """Take the environment's memory from the budget, evicting or waiting in line. Raises ServiceUnavailable."""
-        if spec.memory_mb > self._budget_mb:
-            raise ServiceUnavailable(
-                f"the node has {self._budget_mb} MB for environments, and this function wants {spec.memory_mb}"
-            )
-        if not self._waiting and self._evict_until_fits(spec):
-            self._sizes.take(spec)
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((spec, turn))
-        try:
-            await asyncio.wait_for(turn, _MAX_WAIT_S)
-        except TimeoutError:
-            raise ServiceUnavailable("the node has no memory left for another environment") from None
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back(spec)
-            raise
-
-    def give_back(self, spec: FunctionSpec) -> None:
-        """Memory of an environment that is gone, or was never made."""
-        self._sizes.give_back(spec)
-        self._serve_waiting()
-
-    def learn(self, spec: FunctionSpec, peak_mb: int) -> None:
-        """An environment of the version has taken so much memory at most."""
-        if self._sizes.learn(spec, peak_mb):
-            self._serve_waiting()
-
-    def relieve(self, used_mb: int) -> None:
-        """The environments really take so much together: when that is near the budget, evict as much as is too much."""
-        excess_mb = used_mb - int(self._budget_mb * _FULL)
-        while excess_mb > 0 and (victim := self._least_worth()) is not None:
-            excess_mb -= self._sizes.of(victim.environment.spec)
-            self._evict(victim)
-
-    def _serve_waiting(self) -> None:
-        while self._waiting:
-            spec, turn = self._waiting[0]
-            if turn.done():
-                self._waiting.popleft()
-                continue
-            if not self._evict_until_fits(spec):
-                return
-            self._waiting.popleft()
-            self._sizes.take(spec)
-            turn.set_result(None)
-
-    def add(self, environment: Environment, cold_ms: float, *, is_provisioned: bool = False) -> Member:
-        """A new environment, leased to whoever made it; its memory was taken by `make_room`."""
-        member = Member(environment, cold_ms, is_provisioned)
+    def add(self, environment: Environment, cold_ms: float, share: Share, *, is_provisioned: bool = False) -> Member:
+        """A new environment, leased to whoever made it, started with the share that `make_room` gave."""
+        spec = environment.spec
+        shelf = self._shelves.get(spec.pool_key)
+        if shelf is None:
+            shelf = self._shelves[spec.pool_key] = Shelf(spec.pool_key, uses=1)
+        shelf.live += 1
+        member = Member(environment, shelf, cold_ms, spec.memory_mb, share.scale, is_provisioned)
         self._members[environment.id] = member
+        self._weights.end_start(spec.account, spec.memory_mb)
         self._begin(member)
         environment.exited.add_done_callback(lambda _: self._forget(member))
         return member
@@ -176,22 +147,20 @@ class Pool:
             member.environment.kill()
             return
         member.environment.rest()
-        spec = member.environment.spec
         member.idle_since_s = self._clock.monotonic_s()
-        self._idle.setdefault(spec.pool_key, deque()).append(member)
+        member.is_idle = True
+        self._idle += 1
+        member.shelf.idle.append(member)
         if not member.is_provisioned:
-            worth = self._uses.get(spec.pool_key, 1) * max(member.cold_ms, 1.0) / self._sizes.of(spec)
-            member.priority = self._dual_clock + worth
-            member.entry = next(self._entries)
-            heapq.heappush(self._heap, (member.priority, member.entry, member))
-        if self._waiting:
-            self._serve_waiting()
+            self._ranking.used(member, self._worth(member))
+        if self.room.waiting:
+            self.room.serve_waiting()
 
     def retire(self, function_id: str, keep: PoolKey | None = None) -> None:
         """A function changed or is gone: environments of `keep`'s version but of another configuration die when they are idle;
         without `keep` all of the function's do."""
         for member in list(self._members.values()):
-            key = member.environment.spec.pool_key
+            key = member.shelf.key
             if key[0] == function_id and key != keep and (keep is None or key[1] == keep[1]):
                 member.is_retired = True
                 self._kill_if_idle(member)
@@ -199,20 +168,22 @@ class Pool:
     def expire(self) -> None:
         """Scale to zero: end what was idle for longer than the keep-alive. Called from time to time."""
         oldest_s = self._clock.monotonic_s() - self._keep_alive_s
-        for key, stack in list(self._idle.items()):
-            while stack and stack[0].idle_since_s <= oldest_s and not stack[0].is_provisioned:
-                member = stack.popleft()
-                member.entry = -1
+        for shelf in self._shelves.values():
+            while shelf.idle and shelf.idle[0].idle_since_s <= oldest_s and not shelf.idle[0].is_provisioned:
+                member = shelf.idle.popleft()
+                self._leave_idle(member)
                 member.environment.kill()
-            if not stack:
-                del self._idle[key]
-                self._uses.pop(key, None)
-        if len(self._heap) > 2 * len(self._members) + 64:
-            self._heap = [item for item in self._heap if item[2].entry == item[1]]
-            heapq.heapify(self._heap)
+        self._ranking.tidy()
+
+    def relieve(self, used_mb: int) -> None:
+        """The environments really take so much together: when that is near the budget, evict as much as is too much."""
+        excess_mb = used_mb - int(self.room.budget_mb * _FULL)
+        while excess_mb > 0 and (victim := self._ranking.pop_least()) is not None:
+            excess_mb -= self.room.size_mb(victim.environment.spec)
+            self._evict(victim)
 
     def provisioned(self, key: PoolKey) -> list[Member]:
-        return [member for member in self._members.values() if member.is_provisioned and member.environment.spec.pool_key == key]
+        return [member for member in self._members.values() if member.is_provisioned and member.shelf.key == key]
 
     def unprovision(self, member: Member) -> None:
         """No longer kept on purpose."""
@@ -220,44 +191,72 @@ class Pool:
         member.is_retired = True
         self._kill_if_idle(member)
 
-    def _evict_until_fits(self, spec: FunctionSpec) -> bool:
-        """Evict idle environments of the least worth until one of the version fits."""
-        while self._sizes.used_mb + self._sizes.of(spec) > self._budget_mb:
-            victim = self._least_worth()
-            if victim is None:
-                return False
-            self._evict(victim)
+    def _worth(self, member: Member) -> float:
+        """What keeping an idle environment saves, for each megabyte that it takes."""
+        spec, shelf = member.environment.spec, member.shelf
+        return shelf.uses / shelf.live * max(member.cold_ms, 1.0) / self.room.size_mb(spec)
+
+    def _begin(self, member: Member) -> None:
+        """The first call of those that a member has at once."""
+        member.calls = 1
+        if member.environment.calls_at_once > 1:
+            member.shelf.shared.append(member)
+        if changes := self._weights.begin(member.environment.spec.account, member):
+            self.on_weighed(changes)
+
+    def _end(self, member: Member) -> bool:
+        """One call less; False while there are others."""
+        member.calls -= 1
+        if member.calls:
+            return False
+        self._weights.end(member.environment.spec.account, member)
+        if member.environment.calls_at_once > 1:
+            member.shelf.shared.remove(member)
         return True
+
+    def _leave_idle(self, member: Member) -> None:
+        """It was taken from the stack of idle ones."""
+        member.is_idle = False
+        self._idle -= 1
+
+    def _evict_least(self, accounts: Collection[str] | None) -> bool:
+        victim = self._ranking.pop_least(accounts)
+        if victim is not None:
+            self._evict(victim)
+        return victim is not None
 
     def _evict(self, victim: Member) -> None:
         """Being killed, it counts as gone at once."""
-        self._dual_clock = victim.priority
-        self._idle[victim.environment.spec.pool_key].remove(victim)
-        self._sizes.give_back(victim.environment.spec)
+        victim.shelf.idle.remove(victim)
+        self._leave_idle(victim)
+        self.room.give_back_evicted(victim.environment.spec)
         victim.is_given_back = True
         victim.environment.kill()
 
-    def _least_worth(self) -> Member | None:
-        while self._heap:
-            _, entry, member = heapq.heappop(self._heap)
-            if member.entry == entry and not member.environment.exited.done():
-                member.entry = -1
-                return member
-        return None
-
     def _kill_if_idle(self, member: Member) -> None:
-        stack = self._idle.get(member.environment.spec.pool_key)
-        if stack and member in stack:
-            stack.remove(member)
-            member.entry = -1
+        if member.is_idle:
+            member.shelf.idle.remove(member)
+            self._leave_idle(member)
             member.environment.kill()
 
     def _forget(self, member: Member) -> None:
         self._members.pop(member.environment.id, None)
-        stack = self._idle.get(member.environment.spec.pool_key)
-        if stack and member in stack:
-            stack.remove(member)
-        member.entry = -1
+        if member.is_idle:
+            member.shelf.idle.remove(member)
+            self._leave_idle(member)
+        shelf = member.shelf
+        shelf.live -= 1
+        if not shelf.live and self._shelves.get(shelf.key) is shelf:
+            del self._shelves[shelf.key]
         if not member.is_given_back:
-            self.give_back(member.environment.spec)
+            self.room.give_back(member.environment.spec)
         self.on_lost(member)
+
+
+def _find_shared(shelf: Shelf) -> Member | None:
+    """An environment at work that takes one more call, as a few Python functions ask for."""
+    for member in shelf.shared:
+        is_there = not member.is_retired and not member.environment.exited.done()
+        if is_there and member.calls < member.environment.calls_at_once:
+            return member
+    return None

@@ -16,13 +16,22 @@ _MAXIMUM_REMEMBERED = 20_000
 
 
 class Sizes:
-    """The memory that live environments are counted for, together and each."""
+    """The memory that live environments are counted for, together, each and by account. `large` has the accounts that hold at least
+    `much_mb`, and `large_mb` what these hold together."""
 
-    def __init__(self) -> None:
+    def __init__(self, much_mb: float = float("inf")) -> None:
+        self._much_mb = much_mb
         self._learned: OrderedDict[Key, int] = OrderedDict()
         self._live: dict[Key, int] = {}
         self._guesses: dict[Key, int] = {}
+        self._held: dict[str, int] = {}
+        self.large: dict[str, int] = {}
+        self.large_mb = 0
         self.used_mb = 0
+
+    def held_mb(self, account: str) -> int:
+        """What the account's live environments are counted for together."""
+        return self._held.get(account, 0)
 
     def of(self, spec: FunctionSpec) -> int:
         """What one environment of that version is counted for, now."""
@@ -32,12 +41,12 @@ class Sizes:
         """One environment more."""
         key = spec.pool_key
         self._live[key] = self._live.get(key, 0) + 1
-        self.used_mb += self._guesses.setdefault(key, self.of(spec))
+        self._count(spec.account, self._guesses.setdefault(key, self.of(spec)))
 
     def give_back(self, spec: FunctionSpec) -> None:
         """One less."""
         key = spec.pool_key
-        self.used_mb -= self._guesses[key]
+        self._count(spec.account, -self._guesses[key])
         self._live[key] -= 1
         if not self._live[key]:
             del self._live[key], self._guesses[key]
@@ -56,5 +65,17 @@ class Sizes:
         if before is None:
             return False
         self._guesses[key] = size
-        self.used_mb += (size - before) * self._live[key]
+        self._count(spec.account, (size - before) * self._live[key])
         return size < before
+
+    def _count(self, account: str, more_mb: int) -> None:
+        self.used_mb += more_mb
+        held_mb = self._held.get(account, 0) + more_mb
+        if held_mb:
+            self._held[account] = held_mb
+        else:
+            self._held.pop(account, None)
+        self.large_mb -= self.large.pop(account, 0)
+        if held_mb >= self._much_mb:
+            self.large[account] = held_mb
+            self.large_mb += held_mb

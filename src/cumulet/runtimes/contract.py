@@ -111,8 +111,9 @@ class InitError(Exception):
         self.exit = exit
 
 
-Output = Callable[[bytes], None]
-"""Takes a chunk of what the user's code wrote to stdout and stderr, as it comes; must not block."""
+Output = Callable[[bytes], float | None]
+"""Takes a chunk of what the user's code wrote to stdout and stderr, as it comes; must not block. Answers for how many seconds
+no more should be read, so that who writes has to wait; 0 or None for no wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,8 @@ class Launch:
     """What an environment is told beside its spec. `id` is a 32-digit hexadecimal name, also the end of its log stream's.
 
     `endpoint` is where the node answers AWS calls; `credentials` (key id, secret, session token) are those of the role.
-    `init_timeout_s` bounds the init phase.
+    `init_timeout_s` bounds the init phase. `cpu_share` is the environment's share of the processor, in cores, when there is
+    too little of it; None: by its memory size.
     """
 
     id: str
@@ -129,6 +131,7 @@ class Launch:
     credentials: tuple[str, str, str]
     initialization_type: Literal["on-demand", "provisioned-concurrency", "snap-start"] = "on-demand"
     init_timeout_s: float = 10.0
+    cpu_share: float | None = None
 
 
 class Environment(Protocol):
@@ -162,6 +165,10 @@ class Environment(Protocol):
     def kill(self) -> None:
         """SIGKILL to the whole tree: at once, or, the first time, after the shutdown phase of extensions that asked for one;
         `exited` tells when it is gone. May be called twice."""
+        ...
+
+    def weigh(self, cpu_share: float) -> None:
+        """Change the environment's share of the processor; see `Launch`."""
         ...
 
     def max_memory_mb(self, ran_s: float) -> int:

@@ -175,9 +175,9 @@ class LocalApi:
 
     # What happens
 
-    def _on_output(self, family: str, data: bytes) -> None:
+    def _on_output(self, family: str, data: bytes) -> float | None:
         self._telemetry.output(family, data)
-        self._write(data)
+        return self._write(data)
 
     def _on_registered(self, extension: Extension) -> None:
         self._telemetry.emit(

@@ -27,6 +27,8 @@ from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, varia
 from cumulet.runtimes.zygotes import Zygote
 from cumulet.sandbox import cgroup
 from cumulet.sandbox.jail import Base
+from cumulet.tenancy.fair_queue import WeightOf
+from cumulet.tenancy.turns import FairTurns
 
 _PLACEHOLDERS = ".placeholders"
 _STARTS_AT_ONCE = 32
@@ -44,7 +46,14 @@ class NodeRuntimes:
     """Keeps a zygote per interpreter, started when first needed, and every environment that they forked."""
 
     def __init__(
-        self, folder: Path, packages: PackageCache, *, is_strict: bool = False, most_shells: int = 4, most_memory_mb: int = 0
+        self,
+        folder: Path,
+        packages: PackageCache,
+        *,
+        is_strict: bool = False,
+        most_shells: int = 4,
+        most_memory_mb: int = 0,
+        weight_of: WeightOf = lambda account: 1.0,
     ) -> None:
         self._most_memory_mb = most_memory_mb
         self._root = folder / "root"
@@ -58,7 +67,7 @@ class NodeRuntimes:
         self._zygotes: dict[str, Zygote] = {}
         self._opening: dict[str, asyncio.Task[Zygote]] = {}
         self._live: set[Environment] = set()
-        self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._starting = FairTurns(_STARTS_AT_ONCE, weight_of)
         self._started = 0
         self._resting = Resting()
         self._group: cgroup.Group = ()
@@ -131,6 +140,8 @@ class NodeRuntimes:
             shell.close()
             raise
         self._keep(environment, shell.tree)
+        if launch.cpu_share is not None:
+            environment.weigh(launch.cpu_share)
         launch = replace(launch, initialization_type="snap-start")
         environment.specialise(variables_of(spec, launch, python_version=plan.python_version))
         try:
@@ -192,10 +203,14 @@ class NodeRuntimes:
         environment = FramedEnvironment(launch.id, spec, shell.tree, phases)
         try:
             if plan.is_forked:  # it waits at a gate until its jail is filled
-                shell.order(places, limits_of(spec), 0 if spec.ephemeral_mb == _SHELL_TMP_MB else spec.ephemeral_mb << 20)
+                shell.order(
+                    places, limits_of(spec, launch.cpu_share), 0 if spec.ephemeral_mb == _SHELL_TMP_MB else spec.ephemeral_mb << 20
+                )
             else:
                 shell.order(places)
                 await shell.tree.specialised
+                if launch.cpu_share is not None:
+                    shell.tree.weigh(launch.cpu_share)
             await asyncio.get_running_loop().create_connection(lambda: environment, sock=shell.channel)
         except BaseException:
             shell.close()
@@ -273,7 +288,9 @@ class NodeRuntimes:
         runtime = self._with_hosts(plan.runtime) if extensions else plan.runtime
         base = self._base_of(runtime)
         layers_name = layers.name if layers is not None else None
-        jail = jail_of(spec, base, code=code.name, layers=layers_name, group=group, number=self._started)
+        jail = jail_of(
+            spec, base, code=code.name, layers=layers_name, group=group, number=self._started, cpu_share=launch.cpu_share
+        )
         request = {
             "jail": jail,
             "environment": variables_of(spec, launch, python_version=plan.python_version),
@@ -282,7 +299,7 @@ class NodeRuntimes:
             "extensions": extensions,
         }
         phases = {"prepare": (time.monotonic() - started) * 1000}
-        async with self._starting:  # in a burst each start would only make the others slower
+        async with self._starting.turn(spec.account):  # in a burst each start would only make the others slower
             forking = time.monotonic()
             tree, channel = await zygote.fork(request, base, output, group)
             phases["fork"] = (time.monotonic() - forking) * 1000

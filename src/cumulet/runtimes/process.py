@@ -16,6 +16,8 @@ from cumulet.runtimes.resting import Resting
 from cumulet.sandbox import cgroup, freezer
 
 _OUTPUT_CHUNK = 1 << 16
+_CHUNKS_IN_PIPE = 17
+"""Its writer may have made it larger, up to 1 MB."""
 _PEAK_FRESH_S = 0.005
 _LAST_WORDS_S = 0.3
 
@@ -45,6 +47,7 @@ class ProcessTree:
         self._status = status
         self._output_fd = output_fd
         self.output = output
+        self._pause_s: float | None = None
         self._group = group
         self._has_own_namespace = has_own_namespace
         self._is_gone = False
@@ -138,6 +141,11 @@ class ProcessTree:
             raise ConnectionError("the environment is gone")
         return answer.result()
 
+    def weigh(self, cpu_share: float) -> None:
+        """Change its share of the processor."""
+        if self._pidfd >= 0:
+            cgroup.weigh(self._group, cpu_share)
+
     def max_memory_mb(self, ran_s: float) -> int:
         """The peak, read again when the code has run for long enough since to have filled many pages."""
         self._ran_unread_s += ran_s
@@ -160,16 +168,24 @@ class ProcessTree:
 
     def drain_output(self) -> None:
         """Read what is in the pipe now: what was written before an answer came is in it."""
-        for _ in range(64):  # a writer that is faster than this loop must not hold it
+        for _ in range(_CHUNKS_IN_PIPE):  # no more than a pipe can hold: a writer that is faster than this loop must not hold it
             if not self._read_output():
                 return
 
     def _on_output(self) -> None:
         self._read_output()
+        if self._pause_s and self._output_fd >= 0:
+            self._loop.remove_reader(self._output_fd)
+            self._loop.call_later(self._pause_s, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._output_fd >= 0:
+            self._loop.add_reader(self._output_fd, self._on_output)
 
     def _read_output(self) -> bool:
         if self._output_fd < 0:
             return False
+        self._pause_s = None
         try:
             data = os.read(self._output_fd, _OUTPUT_CHUNK)
         except BlockingIOError:
@@ -177,7 +193,7 @@ class ProcessTree:
         if not data:
             self._loop.remove_reader(self._output_fd)
             return False
-        self.output(data)
+        self._pause_s = self.output(data)
         return True
 
     def _on_status(self) -> None:
@@ -237,7 +253,7 @@ class ProcessTree:
             waiting.set_exception(ConnectionError(message.get("error", "")))
 
     def _on_extension_output(self) -> None:
-        while self._extension_fd >= 0:
+        for _ in range(_CHUNKS_IN_PIPE):
             try:
                 data = os.read(self._extension_fd, _OUTPUT_CHUNK)
             except BlockingIOError:
@@ -245,7 +261,15 @@ class ProcessTree:
             if not data:
                 self._close_extension_output()
                 return
-            self.extension_output(data)
+            pause_s = self.extension_output(data)
+            if pause_s:
+                self._loop.remove_reader(self._extension_fd)
+                self._loop.call_later(pause_s, self._read_extensions_on)
+                return
+
+    def _read_extensions_on(self) -> None:
+        if self._extension_fd >= 0:
+            self._loop.add_reader(self._extension_fd, self._on_extension_output)
 
     def _close_extension_output(self) -> None:
         if self._extension_fd >= 0:

@@ -83,19 +83,19 @@ _OPTIONAL = ("memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group
 
 
 def _settings(controller: str, limits: Limits) -> List[Tuple[str, str]]:
-    memory, shares = str(limits.memory_bytes), max(2, int(1024 * limits.cpu_share))
+    memory = str(limits.memory_bytes)
     by_controller: Dict[str, List[Tuple[str, str]]] = {
         "freeze": [],
         "freezer": [],
         "memory": [("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)],
         "pids": [("pids.max", str(limits.pids))],
-        "cpu": [("cpu.shares", str(shares))],
+        "cpu": [("cpu.shares", _weight("cpu", limits.cpu_share))],
         "unified": [
             ("memory.max", memory),
             ("memory.swap.max", "0"),
             ("memory.oom.group", "1"),
             ("pids.max", str(limits.pids)),
-            ("cpu.weight", str(max(1, min(10000, int(100 * limits.cpu_share))))),
+            ("cpu.weight", _weight("unified", limits.cpu_share)),
         ],
     }
     return by_controller[controller]
@@ -136,6 +136,20 @@ def _open_freezer(name: str) -> List[Tuple[str, str]]:
 def below(group: Group, name: str) -> Group:
     """The group of one environment."""
     return tuple((controller, os.path.join(folder, name)) for controller, folder in group)
+
+
+def weigh(group: Group, cpu_share: float) -> None:
+    """Change a group's share of the processor, where that can be had."""
+    for controller, folder in group:
+        name = {"cpu": "cpu.shares", "unified": "cpu.weight"}.get(controller)
+        if name:
+            _try_write(folder, name, _weight(controller, cpu_share))
+
+
+def _weight(controller: str, cpu_share: float) -> str:
+    if controller == "cpu":
+        return str(max(2, min(262144, int(1024 * cpu_share))))
+    return str(max(1, min(10000, int(100 * cpu_share))))
 
 
 def limit_memory(group: Group, most_bytes: int) -> None:

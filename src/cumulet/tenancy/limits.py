@@ -1,10 +1,14 @@
-"""How often an account may ask: a token bucket each, in constant time."""
+"""How often an account may ask, and how much its functions may print: a bucket each, in constant time."""
 
 from cumulet.core.clock import Clock
 from cumulet.core.errors import Fault
+from cumulet.tenancy.quotas import Quotas
 
-DEFAULT_RATE_PER_S = 50_000.0
-DEFAULT_BURST = 50_000.0
+_MOST_KEPT = 10_000
+LINE_BYTES = 200
+"""What a line costs beside its bytes."""
+_LOG_BURST_S = 1.0
+_LONGEST_PAUSE_S = 1.0
 
 
 class RateExceeded(Fault):
@@ -16,20 +20,58 @@ class RateExceeded(Fault):
 
 
 class RequestRate:
-    """Requests of each account: `burst` at once, `rate_per_s` in the long run."""
+    """Requests of each account: its `request_burst` at once, `requests_per_s` in the long run."""
 
-    def __init__(self, clock: Clock, rate_per_s: float = DEFAULT_RATE_PER_S, burst: float = DEFAULT_BURST) -> None:
+    def __init__(self, clock: Clock, quotas: Quotas) -> None:
         self._clock = clock
-        self._rate_per_s = rate_per_s
-        self._burst = burst
+        self._quotas = quotas
         self._buckets: dict[str, tuple[float, float]] = {}
+        self._most_kept = _MOST_KEPT
+        self.refused = 0
 
     def take(self, account: str) -> None:
         """Count one request. Raises RateExceeded."""
         now_s = self._clock.monotonic_s()
-        tokens, seen_s = self._buckets.get(account, (self._burst, now_s))
-        tokens = min(self._burst, tokens + (now_s - seen_s) * self._rate_per_s)
-        if tokens < 1:
-            self._buckets[account] = (tokens, now_s)
+        quota = self._quotas.of(account)
+        tokens, seen_s = self._buckets.get(account, (float(quota.request_burst), now_s))
+        tokens = min(float(quota.request_burst), tokens + (now_s - seen_s) * quota.requests_per_s)
+        is_refused = tokens < 1
+        self._buckets[account] = (tokens if is_refused else tokens - 1, now_s)
+        if len(self._buckets) > self._most_kept:
+            self._forget_full(now_s)
+        if is_refused:
+            self.refused += 1
             raise RateExceeded("Rate exceeded", headers={"Retry-After": "1"})
-        self._buckets[account] = (tokens - 1, now_s)
+
+    def _forget_full(self, now_s: float) -> None:
+        """Accounts that could ask for all of their burst again need no bucket."""
+        for account, (tokens, seen_s) in list(self._buckets.items()):
+            quota = self._quotas.of(account)
+            if tokens + (now_s - seen_s) * quota.requests_per_s >= quota.request_burst:
+                del self._buckets[account]
+        self._most_kept = 2 * len(self._buckets) + _MOST_KEPT
+
+
+class LogRate:
+    """What each account's functions print together: its `log_bytes_per_s`, counting for every line what keeping it costs.
+
+    Who prints faster is read more slowly, so that its own writes wait. What comes faster even so is to be dropped.
+    """
+
+    def __init__(self, clock: Clock, quotas: Quotas) -> None:
+        self._clock = clock
+        self._quotas = quotas
+        self._free_at_s: dict[str, float] = {}
+
+    def take(self, account: str, size: int, lines: int) -> float | None:
+        """Count what was read. For how many seconds no more should be read from there, mostly 0; None: nor should this be kept."""
+        now_s = self._clock.monotonic_s()
+        free_at_s = max(now_s, self._free_at_s.get(account, 0.0))
+        if free_at_s - now_s > _LOG_BURST_S + _LONGEST_PAUSE_S:
+            return None
+        free_at_s += (size + lines * LINE_BYTES) / max(1, self._quotas.of(account).log_bytes_per_s)
+        free_at_s = min(free_at_s, now_s + 2 * (_LOG_BURST_S + _LONGEST_PAUSE_S))
+        self._free_at_s[account] = free_at_s
+        if len(self._free_at_s) > _MOST_KEPT:
+            self._free_at_s = {each: at for each, at in self._free_at_s.items() if at > now_s}
+        return min(_LONGEST_PAUSE_S, max(0.0, free_at_s - now_s - _LOG_BURST_S))

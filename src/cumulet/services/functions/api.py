@@ -21,7 +21,7 @@ from cumulet.services.functions.api_tags import TagOperations
 from cumulet.services.functions.api_urls import UrlOf, UrlOperations
 from cumulet.services.functions.code import CodeLinks, CodeStore, FetchObject
 from cumulet.services.functions.environments import Environments, Expect, Retire, SetReserved, WarmPool
-from cumulet.services.functions.model import Limits
+from cumulet.services.functions.model import Limits, LimitsOf
 from cumulet.services.functions.model_event_sources import EventSourceMapping
 from cumulet.services.functions.names import Place
 from cumulet.services.functions.resolution import FunctionUrl, Resolution
@@ -32,8 +32,8 @@ from cumulet.store.contract import Store
 class FunctionsService:
     """Lambda's control plane and Invoke. `set_reserved`, `retire` and `warm` are the invoker's; see `environments.py`.
 
-    `link_secret` signs the links to code archives; nodes that share a store must share it. None: one of this run, since links
-    are good for minutes and a restart may end them.
+    `limits_of` says what an account may have, where that isn't the same for all. `link_secret` signs the links to code archives;
+    nodes that share a store must share it. None: one of this run, since links are good for minutes and a restart may end them.
     """
 
     def __init__(
@@ -51,29 +51,31 @@ class FunctionsService:
         expect: Expect = lambda spec: None,
         event_sources: EventSources | None = None,
         limits: Limits | None = None,
+        limits_of: LimitsOf | None = None,
         link_secret: bytes | None = None,
         dice: random.Random | None = None,
     ) -> None:
         limits = limits or Limits()
+        limits_of = limits_of or (lambda account: limits)
         environments = Environments(set_reserved, retire, warm, expect)
         storage = FunctionStorage(store)
         code = CodeStore(store.blobs, limits, fetch_object)
         self._storage = storage
         self._links = CodeLinks(link_secret or secrets.token_bytes(32), store.blobs, clock)
         self._resolution = Resolution(storage, dice or random.Random())
-        self._concurrency = ConcurrencyOperations(storage, clock, limits, environments)
+        self._concurrency = ConcurrencyOperations(storage, clock, limits_of, environments)
         apply = self._concurrency.apply
         self._parts: tuple[object, ...] = (
-            FunctionOperations(storage, clock, code, self._links, LayerUses(storage), limits, environments, apply),
+            FunctionOperations(storage, clock, code, self._links, LayerUses(storage), limits, limits_of, environments, apply),
             AliasOperations(storage, apply),
-            LayerOperations(storage, clock, code, self._links, limits),
+            LayerOperations(storage, clock, code, self._links, limits_of),
             PermissionOperations(storage),
             self._concurrency,
             UrlOperations(storage, clock, url_of),
             EventInvokeOperations(storage, clock),
             EventSourceOperations(storage, clock, event_sources or NoEventSources()),
             TagOperations(storage),
-            SettingsOperations(storage, limits),
+            SettingsOperations(storage, limits_of),
             InvokeOperations(self._resolution, invoker, async_invoker, limits),
         )
 

@@ -10,17 +10,17 @@ from cumulet.core.operations import operation
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.services.functions.environments import Environments
 from cumulet.services.functions.errors import InvalidParameterValue, ProvisionedConcurrencyConfigNotFound, ResourceNotFound
-from cumulet.services.functions.model import Function, Limits
+from cumulet.services.functions.model import Function, Limits, LimitsOf
 from cumulet.services.functions.model_settings import Provisioned
 from cumulet.services.functions.names import LATEST, FunctionRef, Place, function_ref, place_of, unqualified
 from cumulet.services.functions.storage import Edit, FunctionStorage, Page, View
 
 
 class ConcurrencyOperations:
-    def __init__(self, storage: FunctionStorage, clock: Clock, limits: Limits, environments: Environments) -> None:
+    def __init__(self, storage: FunctionStorage, clock: Clock, limits_of: LimitsOf, environments: Environments) -> None:
         self._storage = storage
         self._clock = clock
-        self._limits = limits
+        self._limits_of = limits_of
         self._environments = environments
         self._warm = environments.warm
         self._kept: dict[tuple[Place, str], dict[tuple[str, str, str], FunctionSpec]] = {}
@@ -29,14 +29,15 @@ class ConcurrencyOperations:
     async def put_function_concurrency(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         place, name = place_of(ctx), unqualified(ctx, req["FunctionName"])
         wanted: int = req["ReservedConcurrentExecutions"]
+        limits = self._limits_of(place.account)
 
         def put(edit: Edit) -> Function:
             function = edit.get_function(name)
             others = sum(each.reserved_concurrency or 0 for each in edit.functions() if each.name != name)
-            if self._limits.account_concurrency - others - wanted < self._limits.minimum_unreserved:
+            if limits.account_concurrency - others - wanted < limits.minimum_unreserved:
                 raise InvalidParameterValue(
                     "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
-                    f"below its minimum value of [{self._limits.minimum_unreserved}]."
+                    f"below its minimum value of [{limits.minimum_unreserved}]."
                 )
             function = replace(function, reserved_concurrency=wanted)
             edit.put_function(function)
@@ -77,7 +78,7 @@ class ConcurrencyOperations:
             function, version = edit.get_function(ref.name), edit.get_target(ref)
             if version.version == LATEST:
                 raise InvalidParameterValue("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
-            _check_room(edit, function, wanted, self._limits)
+            _check_room(edit, function, wanted, self._limits_of(place.account))
             edit.put_provisioned(wanted)
             return version.spec(place, reserved_concurrency=None)
 

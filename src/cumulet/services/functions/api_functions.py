@@ -20,7 +20,7 @@ from cumulet.services.functions.errors import (
     ResourceNotFound,
     stale_revision,
 )
-from cumulet.services.functions.model import Code, Configuration, Function, FunctionVersion, Limits
+from cumulet.services.functions.model import Code, Configuration, Function, FunctionVersion, Limits, LimitsOf
 from cumulet.services.functions.model_configuration import described, judge_size, listed
 from cumulet.services.functions.model_tags import judge_tags
 from cumulet.services.functions.names import LATEST, FunctionRef, Place, function_ref, place_of, unqualified
@@ -39,6 +39,7 @@ class FunctionOperations:
         links: CodeLinks,
         layers: LayerUses,
         limits: Limits,
+        limits_of: LimitsOf,
         environments: Environments,
         apply_provisioned: ApplyProvisioned,
     ) -> None:
@@ -47,6 +48,7 @@ class FunctionOperations:
         self._code = code
         self._layers = layers
         self._limits = limits
+        self._limits_of = limits_of
         self._links = links
         self._environments = environments
         self._apply_provisioned = apply_provisioned
@@ -247,8 +249,11 @@ class FunctionOperations:
         return version
 
     def _count(self, edit: Edit, code_bytes: int, *, functions: int = 0) -> None:
-        if edit.count(code_bytes=code_bytes, functions=functions) > self._limits.total_code_bytes and code_bytes > 0:
+        limits, used = self._limits_of(edit.place.account), edit.count(code_bytes=code_bytes, functions=functions)
+        if used["code_bytes"] > limits.total_code_bytes and code_bytes > 0:
             raise CodeStorageExceeded("Code storage limit exceeded.")
+        if used["functions"] > limits.functions and functions > 0:
+            raise CodeStorageExceeded(f"Function limit exceeded: this account may have {limits.functions}.")
 
 
 def _check_is_new(view: View, name: str) -> None:

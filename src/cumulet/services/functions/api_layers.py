@@ -17,7 +17,7 @@ from cumulet.services.functions.errors import (
     ResourceNotFound,
     stale_revision,
 )
-from cumulet.services.functions.model import LayerUse, Limits
+from cumulet.services.functions.model import LayerUse, LimitsOf
 from cumulet.services.functions.model_layers import LayerVersion
 from cumulet.services.functions.model_policy import Policy, layer_statement, present, statement_text
 from cumulet.services.functions.names import Place, place_of
@@ -51,12 +51,12 @@ class LayerUses:
 
 
 class LayerOperations:
-    def __init__(self, storage: FunctionStorage, clock: Clock, code: CodeStore, links: CodeLinks, limits: Limits) -> None:
+    def __init__(self, storage: FunctionStorage, clock: Clock, code: CodeStore, links: CodeLinks, limits_of: LimitsOf) -> None:
         self._storage = storage
         self._clock = clock
         self._code = code
         self._links = links
-        self._limits = limits
+        self._limits_of = limits_of
 
     @operation("PublishLayerVersion")
     async def publish_layer_version(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class LayerOperations:
                 license=req.get("LicenseInfo"),
             )
             edit.put_layer_version(layer)
-            if edit.count(code_bytes=code.code_bytes) > self._limits.total_code_bytes:
+            if edit.count(code_bytes=code.code_bytes)["code_bytes"] > self._limits_of(place.account).total_code_bytes:
                 raise CodeStorageExceeded("Code storage limit exceeded.")
             return layer
 

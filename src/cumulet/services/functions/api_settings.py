@@ -6,30 +6,31 @@ from typing import Any
 from cumulet.core.context import Context
 from cumulet.core.operations import operation
 from cumulet.services.functions.errors import InvalidParameterValue
-from cumulet.services.functions.model import Function, FunctionVersion, Limits
+from cumulet.services.functions.model import Function, FunctionVersion, LimitsOf
 from cumulet.services.functions.model_configuration import runtime_version_arn
 from cumulet.services.functions.names import LATEST, FunctionRef, function_ref, is_version, place_of, unqualified
 from cumulet.services.functions.storage import Edit, FunctionStorage, View
 
 
 class SettingsOperations:
-    def __init__(self, storage: FunctionStorage, limits: Limits) -> None:
+    def __init__(self, storage: FunctionStorage, limits_of: LimitsOf) -> None:
         self._storage = storage
-        self._limits = limits
+        self._limits_of = limits_of
 
     @operation("GetAccountSettings")
     async def get_account_settings(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         def read(view: View) -> tuple[dict[str, int], int]:
             return view.usage(), sum(function.reserved_concurrency or 0 for function in view.functions())
 
+        limits = self._limits_of(ctx.account)
         usage, reserved = await self._storage.read(place_of(ctx), read)
         return {
             "AccountLimit": {
-                "TotalCodeSize": self._limits.total_code_bytes,
-                "CodeSizeUnzipped": self._limits.unzipped_bytes,
-                "CodeSizeZipped": self._limits.zipped_bytes,
-                "ConcurrentExecutions": self._limits.account_concurrency,
-                "UnreservedConcurrentExecutions": self._limits.account_concurrency - reserved,
+                "TotalCodeSize": limits.total_code_bytes,
+                "CodeSizeUnzipped": limits.unzipped_bytes,
+                "CodeSizeZipped": limits.zipped_bytes,
+                "ConcurrentExecutions": limits.account_concurrency,
+                "UnreservedConcurrentExecutions": limits.account_concurrency - reserved,
             },
             "AccountUsage": {"TotalCodeSize": usage["code_bytes"], "FunctionCount": usage["functions"]},
         }

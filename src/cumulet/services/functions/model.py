@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ class Limits:
     zipped_bytes: int = 52_428_800
     unzipped_bytes: int = 262_144_000
     total_code_bytes: int = 80_530_636_800
+    functions: int = 100_000
     account_concurrency: int = 1000
     sync_payload_bytes: int = 6_291_456
     async_payload_bytes: int = 1_048_576
@@ -29,6 +30,10 @@ class Limits:
     def minimum_unreserved(self) -> int:
         """What reservations must leave to the functions without one."""
         return min(100, self.account_concurrency // 10)
+
+
+LimitsOf = Callable[[str], Limits]
+"""account -> its limits."""
 
 
 @dataclass(frozen=True, slots=True)

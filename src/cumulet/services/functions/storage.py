@@ -273,12 +273,12 @@ class Edit(View):
     def delete_mapping(self, uuid: str) -> None:
         self._txn.delete(pack("mapping", uuid))
 
-    def count(self, *, code_bytes: int = 0, functions: int = 0) -> int:
-        """Add to what the account uses; returns its code bytes."""
+    def count(self, *, code_bytes: int = 0, functions: int = 0) -> dict[str, int]:
+        """Add to what the account uses; returns what that is now."""
         usage = self.usage()
         usage = {"code_bytes": usage["code_bytes"] + code_bytes, "functions": usage["functions"] + functions}
         self._put(usage, "usage")
-        return usage["code_bytes"]
+        return usage
 
     def _put(self, record: Any, *key: Part) -> None:
         self._txn.put(pack(*key), orjson.dumps(record))

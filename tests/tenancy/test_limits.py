@@ -1,0 +1,71 @@
+"""Claims about rates of accounts: requests, and what their functions print."""
+
+import pytest
+
+from cumulet.core.clock import ManualClock
+from cumulet.tenancy.limits import LogRate, RateExceeded, RequestRate
+from cumulet.tenancy.quotas import Quota, Quotas
+
+
+def allowed(rate, account, many):
+    found = 0
+    for _ in range(many):
+        try:
+            rate.take(account)
+        except RateExceeded:
+            continue
+        found += 1
+    return found
+
+
+def test_a_burst_then_the_rate():
+    clock = ManualClock()
+    rate = RequestRate(clock, Quotas(Quota(requests_per_s=10, request_burst=50)))
+    assert allowed(rate, "a", 100) == 50
+    clock.advance(seconds=2)
+    assert allowed(rate, "a", 100) == 20
+    assert rate.refused == 130
+
+
+def test_each_account_has_its_own():
+    quotas = Quotas(Quota(requests_per_s=1, request_burst=5), {"b": Quota(requests_per_s=1, request_burst=20)})
+    rate = RequestRate(ManualClock(), quotas)
+    assert [allowed(rate, account, 100) for account in ("a", "b", "c")] == [5, 20, 5]
+
+
+def test_accounts_that_may_ask_for_all_again_are_forgotten():
+    clock = ManualClock()
+    rate = RequestRate(clock, Quotas(Quota(requests_per_s=10, request_burst=10)))
+    for number in range(25_000):
+        rate.take(f"a-{number}")
+        clock.advance(seconds=1)
+    assert len(rate._buckets) <= 10_001
+
+
+def test_printing_within_the_rate_waits_for_nothing():
+    clock = ManualClock()
+    rate = LogRate(clock, Quotas(Quota(log_bytes_per_s=1_000_000)))
+    for _ in range(100):
+        assert rate.take("a", 100_000, 10) == 0
+        clock.advance(seconds=0.2)
+
+
+def test_who_prints_too_fast_waits_then_is_cut_and_is_heard_again_later():
+    clock = ManualClock()
+    rate = LogRate(clock, Quotas(Quota(log_bytes_per_s=1_000_000)))
+    pauses = [rate.take("a", 100_000, 0) for _ in range(40)]
+    assert pauses[5] == 0 and pauses[15] > 0 and pauses[39] is None
+    assert rate.take("b", 100_000, 0) == 0
+    clock.advance(seconds=5)
+    assert rate.take("a", 100_000, 0) == 0
+
+
+def test_lines_count_even_when_they_are_empty():
+    rate = LogRate(ManualClock(), Quotas(Quota(log_bytes_per_s=1_000_000)))
+    assert rate.take("a", 64, 64_000) > 0
+
+
+@pytest.mark.parametrize("size", [1 << 40, 1])
+def test_no_pause_is_longer_than_a_second(size):
+    rate = LogRate(ManualClock(), Quotas(Quota(log_bytes_per_s=1)))
+    assert rate.take("a", size, 1_000_000) == 1.0
