@@ -254,6 +254,8 @@ class ProcessTree:
 
     def _on_extension_output(self) -> None:
         for _ in range(_CHUNKS_IN_PIPE):
+            if self._extension_fd < 0:
+                return
             try:
                 data = os.read(self._extension_fd, _OUTPUT_CHUNK)
             except BlockingIOError:
