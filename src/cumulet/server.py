@@ -202,7 +202,9 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
                 f"{admin.PATH}/": keys_door,
                 code.LINK_PATH: _plain(functions.code_archive),
             },
-            function_urls=FunctionUrls(partial(_find_url_target, functions), invoker, signed, clock),
+            function_urls=FunctionUrls(
+                partial(_find_url_target, functions), invoker, signed, clock, is_compressing=settings.is_compressing
+            ),
             apis=apis,
             find_credential=keys.find,
             rate_limit=request_rate,

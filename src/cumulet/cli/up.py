@@ -62,6 +62,7 @@ def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None
     "--tls-certs", type=click.Path(file_okay=False, path_type=Path), help="Folder of further certificates, chosen by name (SNI)."
 )
 @click.option("--tls-only", is_flag=True, help="Plain HTTP on loopback alone; tell addresses as https.")
+@click.option("--no-compression", is_flag=True, help="Function URLs and HTTP APIs answer uncompressed, as they do on AWS.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder. [env: CUMULET_DATA]")
 @click.option(
     "--root-key", callback=_key_pair, envvar="CUMULET_ROOT_KEY", metavar="ID:SECRET", help="Key pair of account 000000000000."
@@ -98,6 +99,7 @@ def command(
     tls: tuple[Path, Path] | None,
     tls_certs: Path | None,
     tls_only: bool,
+    no_compression: bool,
     data: Path | None,
     root_key: tuple[str, str] | None,
     durability: Literal["sync", "os"],
@@ -125,6 +127,7 @@ def command(
         host=host,
         port=port,
         tls=TlsSettings(tls_port, tls, tls_certs, tls_only) if tls_port is not None else None,
+        is_compressing=not no_compression,
         url_style=url_style,
         root_key=root_key,
         durability=durability,

@@ -27,6 +27,7 @@ class Settings:
     `account_concurrency` is what accounts may run at once of which the file `limits` says nothing; `most_waiting` bounds how many
     invocations wait for room. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a
     free one.
+    `is_compressing`: function URLs and HTTP APIs answer in gzip or Brotli who asks for it.
     `url_style` is how addresses of APIs and function URLs are told (`gateway/names.py`).
     `log_format` is how the node's own log on stderr reads.
     """
@@ -35,6 +36,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     tls: TlsSettings | None = None
+    is_compressing: bool = True
     url_style: Literal["auto", "host", "path"] = "auto"
     root_key: tuple[str, str] | None = None
     durability: Literal["sync", "os"] = "sync"

@@ -19,6 +19,7 @@ from cumulet.core.http import Request, Response
 MAXIMUM_PAYLOAD_BYTES = 6 * 1024 * 1024
 _TEXT_TYPES = frozenset(("application/json", "application/javascript", "application/xml"))
 _HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "upgrade"))
+_PORTS = {"http": "80", "https": "443"}
 _JSON = ("Content-Type", "application/json")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -60,7 +61,7 @@ def event_of(
     headers, cookies = _headers_and_cookies(request.headers)
     headers["x-forwarded-for"] = request.source_ip
     headers["x-forwarded-proto"] = request.scheme
-    headers["x-forwarded-port"] = domain.rpartition(":")[2] if ":" in domain else "80"
+    headers["x-forwarded-port"] = domain.rpartition(":")[2] if ":" in domain else _PORTS[request.scheme]
     context: dict[str, Any] = {
         "accountId": caller.account if caller else "anonymous",
         "apiId": url_id,

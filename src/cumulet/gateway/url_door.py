@@ -8,6 +8,7 @@ from cumulet.core.context import Context, Principal
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.gateway import function_urls
+from cumulet.gateway.compression import compress_for_web
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.function_urls import MAXIMUM_PAYLOAD_BYTES, Cors, InvalidFunctionResponse
 from cumulet.gateway.routing import find_function_url
@@ -37,13 +38,22 @@ FindTarget = Callable[[str], Awaitable[UrlTarget | None]]
 class FunctionUrls:
     """Serves every function URL of the node. A signature is asked for by `AWS_IAM` alone; the resource policy is not consulted."""
 
-    def __init__(self, find: FindTarget, invoker: Invoker, signed: Callable[[Exchange], Context], clock: Clock) -> None:
+    def __init__(
+        self, find: FindTarget, invoker: Invoker, signed: Callable[[Exchange], Context], clock: Clock, *, is_compressing: bool
+    ) -> None:
+        self._is_compressing = is_compressing
         self._find = find
         self._invoker = invoker
         self._signed = signed
         self._clock = clock
 
     async def __call__(self, exchange: Exchange) -> Response:
+        response = await self._serve(exchange)
+        if self._is_compressing:
+            await compress_for_web(exchange.request, response)
+        return response
+
+    async def _serve(self, exchange: Exchange) -> Response:
         request = exchange.request
         place = find_function_url(request, exchange.host)
         target = await self._find(place[0]) if place else None

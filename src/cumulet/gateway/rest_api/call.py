@@ -30,6 +30,8 @@ _NO_IDENTITY: Mapping[str, Any] = {
     "user": None,
 }
 
+_PORTS = {"http": "80", "https": "443"}
+
 
 @dataclass(slots=True)
 class Call:
@@ -65,6 +67,11 @@ class Call:
             self._by_lower = {spelled.lower(): spelled for spelled in self.headers}
         return self.headers.get(self._by_lower.get(name.lower(), ""), ())
 
+    def drop_header(self, name: str) -> None:
+        for spelled in [spelled for spelled in self.headers if spelled.lower() == name]:
+            del self.headers[spelled]
+        self._by_lower = None
+
     def note(self, text: str, body: bytes | None = None) -> None:
         """A line of the log that a test invocation shows, with the beginning of a body."""
         if self.log is not None:
@@ -88,7 +95,7 @@ def headers_of(request: Request, host: str, trace_id: str) -> dict[str, list[str
     for lower, name, value in (
         ("x-amzn-trace-id", "X-Amzn-Trace-Id", trace_id),
         ("x-forwarded-for", "X-Forwarded-For", request.source_ip),
-        ("x-forwarded-port", "X-Forwarded-Port", host.rpartition(":")[2] if ":" in host else "443"),
+        ("x-forwarded-port", "X-Forwarded-Port", host.rpartition(":")[2] if ":" in host else _PORTS[request.scheme]),
         ("x-forwarded-proto", "X-Forwarded-Proto", request.scheme),
     ):
         told = found.pop(spelled[lower], None) if lower in spelled else None

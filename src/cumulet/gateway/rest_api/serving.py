@@ -2,7 +2,6 @@
 responses say.
 """
 
-import gzip
 import logging
 import random
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import orjson
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.http import Response
+from cumulet.gateway import compression
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.rest_api import call as calls
 from cumulet.gateway.rest_api import refusals
@@ -108,6 +108,7 @@ class Serving:
         """All steps. Without an exchange nobody is asked who calls: a test invocation."""
         try:
             _check_size(call)
+            await _decode(call)
             if exchange is not None:
                 await self.access.check(call, exchange)  # policy, signature, authorizer: who is it?
                 self.meter.check(call)  # API key, plan, quota, throttle: may this one still?
@@ -121,7 +122,10 @@ class Serving:
         except Exception:
             log.exception("bug while answering for an API", extra={"fields": {"request_id": call.request_id}})
             response = _refused(call, refusals.server_error())
-        return _finished(call, response)
+        response = _finished(call, response)
+        if exchange is not None:
+            await _compress(call, call.stage.deployment, response)
+        return response
 
     def forget(self, api_id: str) -> None:
         """An API changed: what was kept of its answers is no longer true."""
@@ -168,23 +172,35 @@ def _refused(call: Call, refusal: Refusal) -> Response:
 
 
 def _finished(call: Call, response: Response) -> Response:
-    """With API Gateway's own headers, and compressed where the API and the client want that."""
+    """With API Gateway's own headers."""
     headers = [
         ("x-amzn-RequestId", call.request_id),
         ("x-amz-apigw-id", call.context["extendedRequestId"]),
         ("X-Amzn-Trace-Id", call.header("X-Amzn-Trace-Id") or ""),
     ]
     response.headers = [*response.headers, *call.response_headers, *headers]
-    _compress(call, call.stage.deployment, response)
     return response
 
 
-def _compress(call: Call, deployment: CompiledDeployment, response: Response) -> None:
+async def _decode(call: Call) -> None:
+    """Integrations, templates and validators see a body without its content coding."""
+    told = call.header("content-encoding")
+    if not told or not call.request.body:
+        return
+    try:
+        call.request.body = await compression.decoded(call.request.body, told, MAXIMUM_BODY_BYTES)
+    except compression.UnknownCoding:
+        raise Refusal("UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type") from None
+    except compression.TooLarge:
+        raise Refusal("REQUEST_TOO_LARGE", f"HTTP content length exceeded {MAXIMUM_BODY_BYTES} bytes.") from None
+    call.drop_header("content-encoding")
+
+
+async def _compress(call: Call, deployment: CompiledDeployment, response: Response) -> None:
     least, body = deployment.compression_bytes, response.body
     if least is None or not isinstance(body, bytes) or not body or len(body) < least:
         return
     if any(name.lower() == "content-encoding" for name, _ in response.headers):
         return
-    if any(part.partition(";")[0].strip() == "gzip" for part in (call.header("accept-encoding") or "").split(",")):
-        response.body = gzip.compress(body, 6)
-        response.headers.append(("Content-Encoding", "gzip"))
+    coding = compression.choose(call.header("accept-encoding") or "", ("gzip", "deflate"), is_strict=True)
+    await compression.compressed(call.request, response, coding)
