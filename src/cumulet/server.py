@@ -37,6 +37,9 @@ from cumulet.gateway.rest_api.signed_door import SignedDoor
 from cumulet.gateway.rest_api.trial import Trials
 from cumulet.gateway.steps import Gateway
 from cumulet.gateway.url_door import FunctionUrls, UrlTarget
+from cumulet.gateway.websocket.session import WebSocketLimits
+from cumulet.gateway.websocket_api.backends import RouteBackends
+from cumulet.gateway.websocket_api.kind import make_websocket_apis
 from cumulet.invoke.asynchronous import DurableAsyncInvoker, function_target
 from cumulet.invoke.invoker import LocalInvoker
 from cumulet.pollers.contract import Sources
@@ -180,12 +183,18 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         rest_apis = RestApis(rest_serving)
         rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
 
-        apis = ExecuteApi((rest_apis,), (rest_apis.find_domain,))
         tables = TablesService(store, clock)
+        route_backends = RouteBackends(functions.resolve, invoker, asynchronous, http_client.send, door.send)
+        websocket_limits = WebSocketLimits(idle_s=settings.websocket_idle_s, life_s=settings.websocket_life_s)
+        websocket_apis = make_websocket_apis(clock, route_backends, signed, websocket_limits)
+        connections = websocket_apis.connections
+        metrics.gauges.append(Gauge("cumulet_websockets", "Clients of WebSocket APIs.", (), lambda: {(): len(connections)}))
 
+        apis = ExecuteApi((rest_apis, websocket_apis), (rest_apis.find_domain,))
         gateway = Gateway(
             services={
                 "apigateway": Service("apigateway", rest_control.handlers),
+                "apigatewaymanagementapi": Service("apigatewaymanagementapi", websocket_apis.managed.handlers, "execute-api"),
                 "dynamodb": Service("dynamodb", tables.handlers),
                 "lambda": Service("lambda", functions.operations()),
                 "iam": Service("iam", iam.handlers),
@@ -222,7 +231,8 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         async with asyncio.TaskGroup() as loops:  # a loop that breaks cancels the rest, and the node ends
             sweeping = loops.create_task(http.sweep())
             halt_running, halt_logging = asyncio.Event(), asyncio.Event()
-            running = [loops.create_task(part.run(halt_running)) for part in (local, asynchronous, pollers, logs, usage, tables)]
+            parts = (local, asynchronous, pollers, logs, usage, tables, connections)
+            running = [loops.create_task(part.run(halt_running)) for part in parts]
             loops.create_task(sink.run(halt_logging))
             await http.start()
             is_ready = True

@@ -82,6 +82,10 @@ def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None
     "--account-concurrency", type=click.IntRange(0), default=1000, show_default=True, help="Executions at once, each account."
 )
 @click.option("--limits", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Limits of accounts: a TOML file.")
+@click.option(
+    "--websocket-idle", type=click.FloatRange(1), default=600, show_default=True, help="Seconds a WebSocket client may be silent."
+)
+@click.option("--websocket-life", type=click.FloatRange(1), default=7200, show_default=True, help="Seconds it may stay at all.")
 @click.option("--demo", is_flag=True, help="Deploy a sample function once the node answers, and call it.")
 @click.option("--quiet", is_flag=True, help="No request log on stderr.")
 @click.option(
@@ -109,6 +113,8 @@ def command(
     memory_budget_mb: int | None,
     account_concurrency: int,
     limits: Path | None,
+    websocket_idle: float,
+    websocket_life: float,
     demo: bool,
     quiet: bool,
     log_format: Literal["auto", "json", "text"],
@@ -135,6 +141,8 @@ def command(
         shells=shells,
         store="memory" if in_memory else "embedded",
         memory_budget_mb=memory_budget_mb,
+        websocket_idle_s=websocket_idle,
+        websocket_life_s=websocket_life,
         log_format=("text" if os.isatty(2) else "json") if log_format == "auto" else log_format,
         account_concurrency=account_concurrency,
         limits=limits,

@@ -29,6 +29,7 @@ class Settings:
     free one.
     `is_compressing`: function URLs and HTTP APIs answer in gzip or Brotli who asks for it.
     `url_style` is how addresses of APIs and function URLs are told (`gateway/names.py`).
+    `websocket_idle_s` and `websocket_life_s` bound how long a client of a WebSocket API may be silent, and stay at all.
     `log_format` is how the node's own log on stderr reads.
     """
 
@@ -48,4 +49,6 @@ class Settings:
     limits: Path | None = None
     most_waiting: int = 10_000
     keep_alive_s: float = 600.0
+    websocket_idle_s: float = 600.0
+    websocket_life_s: float = 7200.0
     log_format: Literal["json", "text"] = "json"

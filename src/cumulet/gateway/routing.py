@@ -35,6 +35,8 @@ def find_function_url(request: Request, host: str) -> tuple[str, str] | None:
 
 def find_service(request: Request, host: str) -> str | None:
     """The service, by botocore's name for it; None when nothing in the request tells it."""
+    if request.path.startswith("/@connections/"):
+        return "apigatewaymanagementapi"  # signed for `execute-api`, which is no service of its own
     name = _signed_for(request) or _target_of(request) or _host_names(host) or _action_of(request) or _path_of(request)
     return "apigatewayv2" if name == "apigateway" and request.path.startswith("/v2/") else name
 

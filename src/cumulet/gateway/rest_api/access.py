@@ -151,10 +151,10 @@ class Access:
         except Refusal:
             raise _misconfigured() from None
         if result.function_error is not None:
-            if _error_message(result.payload) == "Unauthorized":
+            if error_message(result.payload) == "Unauthorized":
                 raise _unauthorized()
             raise Refusal("AUTHORIZER_FAILURE", None)
-        return _grant_of(result.payload)
+        return grant_of(result.payload)
 
     def _cached(self, key: tuple[str, ...]) -> Grant | None:
         found = self._grants.get(key)
@@ -216,7 +216,7 @@ def _event_of(call: Call, authorizer: Document, identity: tuple[str, ...]) -> Do
     return {"type": "REQUEST", "methodArn": method_arn(call)} | event | {name: event[name] or {} for name in maps}
 
 
-def _grant_of(payload: bytes) -> Grant:
+def grant_of(payload: bytes) -> Grant:
     """Raises Refusal for what is no authorizer's answer."""
     try:
         answer = orjson.loads(payload)
@@ -237,7 +237,7 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _error_message(payload: bytes) -> str | None:
+def error_message(payload: bytes) -> str | None:
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError:

@@ -53,7 +53,7 @@ class ServiceCall:
 
     async def send(self, call: Call, uri: ServiceUri, outgoing: Outgoing) -> Response:
         """The service's answer, whatever its status. Raises Refusal."""
-        request = request_of(call, uri, outgoing)
+        request = request_of(uri, outgoing)
         credentials = call.method.integration.credentials
         role = with_stage_variables(credentials, call.variables) if credentials else None
         place = Place(call.stage.place.account, uri.region)
@@ -67,7 +67,7 @@ class ServiceCall:
             raise server_error() from None
 
 
-def request_of(call: Call, uri: ServiceUri, outgoing: Outgoing) -> Request:
+def request_of(uri: ServiceUri, outgoing: Outgoing) -> Request:
     """The request, unsigned. An action's name goes where the service's protocol wants it."""
     path = _VARIABLE.sub(lambda match: quote(outgoing.path.get(match[1], ""), safe="/%-._~"), uri.path)
     query = dict(outgoing.query)

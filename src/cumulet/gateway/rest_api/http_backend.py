@@ -11,8 +11,8 @@ from cumulet.gateway.rest_api.outgoing import Outgoing
 from cumulet.gateway.rest_api.refusals import Refusal
 from cumulet.gateway.rest_api.variables import with_stage_variables
 
-_VARIABLE = re.compile(r"\{([a-zA-Z0-9._\-]+)\+?\}")
-_HOP_BY_HOP = frozenset(("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host"))
+PATH_VARIABLE = re.compile(r"\{([a-zA-Z0-9._\-]+)\+?\}")
+HOP_BY_HOP = frozenset(("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host"))
 
 
 class HttpCall:
@@ -22,7 +22,7 @@ class HttpCall:
     async def send(self, call: Call, outgoing: Outgoing) -> Response:
         """The server's answer. Raises Refusal when there is none."""
         url = url_of(call, outgoing)
-        headers = [(name, value) for name, value in outgoing.header_pairs() if name.lower() not in _HOP_BY_HOP]
+        headers = [(name, value) for name, value in outgoing.header_pairs() if name.lower() not in HOP_BY_HOP]
         headers.append(("x-amzn-apigateway-api-id", call.stage.api_id))
         call.note(f"Sending request to {url}")
         body = b"" if outgoing.method in ("GET", "HEAD") and not outgoing.body else outgoing.body
@@ -35,14 +35,14 @@ class HttpCall:
         except OSError as error:
             call.note(f"Execution failed due to configuration error: {error}")
             raise Refusal("INTEGRATION_FAILURE", "Internal server error", 500) from None
-        response.headers = [(name, value) for name, value in response.headers if name.lower() not in _HOP_BY_HOP]
+        response.headers = [(name, value) for name, value in response.headers if name.lower() not in HOP_BY_HOP]
         return response
 
 
 def url_of(call: Call, outgoing: Outgoing) -> str:
     """`{name}` is what was mapped to the path, else nothing; the query is added to the URI's own."""
     uri = with_stage_variables(call.method.integration.uri, call.variables)
-    url = _VARIABLE.sub(lambda match: quote(outgoing.path.get(match[1], ""), safe="/%:@!$&'()*+,;=-._~"), uri)
+    url = PATH_VARIABLE.sub(lambda match: quote(outgoing.path.get(match[1], ""), safe="/%:@!$&'()*+,;=-._~"), uri)
     query = urlencode([(name, value) for name, values in outgoing.query.items() for value in values])
     if query:
         url += ("&" if "?" in url else "?") + query

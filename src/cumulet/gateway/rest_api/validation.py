@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -89,7 +89,11 @@ def _has(call: Call, place: str, name: str) -> bool:
 def _make_validator(api_id: str, deployment: CompiledDeployment, model: str) -> Any:
     """Models refer to each other by `https://apigateway.amazonaws.com/restapis/{api id}/models/{name}`."""
     schemas = {name: orjson.loads(each.get("schema") or "{}") for name, each in deployment.models.items()}
-    base = f"https://apigateway.amazonaws.com/restapis/{api_id}/models/"
+    return validator_of(f"https://apigateway.amazonaws.com/restapis/{api_id}/models/", schemas, model)
+
+
+def validator_of(base: str, schemas: Mapping[str, Any], model: str) -> Any:
+    """A validator of one of the schemas, which refer to each other by `base` and their names."""
     registry: Registry[Any] = Registry().with_resources(
         (base + name, DRAFT4.create_resource(schema)) for name, schema in schemas.items()
     )

@@ -15,7 +15,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessa
 
 from cumulet.core.http import ByteStream
 
-NORMAL, GOING_AWAY, NO_STATUS, ABNORMAL, POLICY, TOO_BIG = 1000, 1001, 1005, 1006, 1008, 1009
+NORMAL, GOING_AWAY, UNSUPPORTED, ABNORMAL, POLICY, TOO_BIG = 1000, 1001, 1003, 1006, 1008, 1009
 
 
 @dataclass(frozen=True, slots=True)

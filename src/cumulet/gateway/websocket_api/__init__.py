@@ -1,0 +1,1 @@
+"""WebSocket APIs: what API Gateway version 2 does with connections and their messages."""

@@ -1,0 +1,1 @@
+"""Live WebSocket connections as their API's owner manages them: API Gateway's management API."""
