@@ -9,6 +9,7 @@ from botocore.loaders import Loader
 
 TARGET = Path(__file__).parent / "reference" / "coverage.md"
 MODELS = {
+    "cumulet.services.connections": ("apigatewaymanagementapi",),
     "cumulet.services.functions": ("lambda",),
     "cumulet.services.identity": ("iam", "sts"),
     "cumulet.services.logs": ("logs",),
