@@ -56,18 +56,18 @@ def refuse_mixing(request: Mapping[str, Any], expressions: Sequence[str], legacy
 
 def condition_of(expected: Mapping[str, Mapping[str, Any]], conditional_operator: str | None = None) -> Condition:
     """`Expected` of a write. Raises ValidationFault."""
-    _check_operator(expected, conditional_operator)
     tests = [_expectation(name, dict(given)) for name, given in expected.items()]
+    check_operator(len(expected), conditional_operator)
     return _joined(tests, expected, conditional_operator)
 
 
 def filter_of(conditions: Mapping[str, Mapping[str, Any]], conditional_operator: str | None = None) -> Condition:
     """`QueryFilter` or `ScanFilter`. Raises ValidationFault."""
-    _check_operator(conditions, conditional_operator)
     tests = []
     for name, given in conditions.items():
         operator = str(given.get("ComparisonOperator"))
         tests.append(_test(name, operator, _checked(operator, given.get("AttributeValueList") or [])))
+    check_operator(len(conditions), conditional_operator)
     return _joined(tests, conditions, conditional_operator)
 
 
@@ -79,9 +79,7 @@ def key_condition_of(
     for name, given in conditions.items():
         operator = str(given.get("ComparisonOperator"))
         values = _checked(operator, given.get("AttributeValueList") or [])
-        if operator not in _KEY_OPERATORS:
-            raise ValidationFault("Attempted conditional constraint is not an indexable operation")
-        clauses[name] = Clause(name, _KEY_OPERATORS[operator], tuple(values))
+        clauses[name] = Clause(name, _KEY_OPERATORS.get(operator, operator), tuple(values))
     if not clauses:
         raise ValidationFault("Conditions can be of length 1 or 2 only")
     return key_conditions.fitted(clauses, hash_attributes, range_attributes)
@@ -135,13 +133,13 @@ def _appended(value: Value) -> Compute:
     return lambda item, old: value if old is None else {"L": old["L"] + value["L"]}
 
 
-def _check_operator(conditions: Mapping[str, Any], conditional_operator: str | None) -> None:
-    if conditional_operator is not None and len(conditions) < 2:
-        raise ValidationFault(
-            f"{_INVALID}ConditionalOperator can only be used when Filter or Expected has two or more elements"
-            if conditions
-            else f"{_INVALID}ConditionalOperator cannot be used without Filter or Expected"
-        )
+def check_operator(conditions: int, conditional_operator: str | None) -> None:
+    """`ConditionalOperator` joins something. Raises ValidationFault."""
+    if conditional_operator is None or conditions > 1:
+        return
+    if conditions:
+        raise ValidationFault("ConditionalOperator can only be used when Filter or Expected has two or more elements")
+    raise ValidationFault("ConditionalOperator cannot be used without Filter or Expected")
 
 
 def _joined(tests: list[Test], conditions: Mapping[str, Any], conditional_operator: str | None) -> Condition:

@@ -52,7 +52,8 @@ def parse_key_condition(
     try:
         check_size(text)
         node = _condition(text)
-        conditions.bind(node, placeholders)  # what any condition must obey comes first
+        condition = conditions.bind(node, placeholders)  # what any condition must obey comes first
+        condition.check_scalars((*hash_attributes, *range_attributes))
         clauses = key_conditions.clauses_of(node, placeholders)
     except Invalid as error:
         raise ValidationFault(f"Invalid KeyConditionExpression: {error}") from None

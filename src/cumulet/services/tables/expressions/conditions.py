@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cumulet.services.tables.errors import ValidationFault
 from cumulet.services.tables.expressions import operators
 from cumulet.services.tables.expressions.nodes import (
     Both,
@@ -57,6 +58,15 @@ class Condition:
         """The attributes that it looks into, by `.` or `[]`: a key attribute cannot be one."""
         return frozenset(str(parts[0]) for parts in self._paths if len(parts) > 1)
 
+    def check_scalars(self, keys: Iterable[str], *, what: str = "Key") -> None:
+        """It does not look into those attributes. Raises ValidationFault. `what`: `Key`, or `IndexKey` for those of an index."""
+        nested = self.nested()
+        for name in keys:
+            if name in nested:
+                raise ValidationFault(
+                    f"Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: {what}: {name}"
+                )
+
 
 @dataclass(slots=True)
 class Bound:
@@ -106,14 +116,13 @@ class Binder:
 
     def _comparison(self, node: Comparison) -> Test:
         bound = [self.operand(operand) for operand in node.operands]
+        if node.operator not in ("=", "<>", "IN"):
+            for operand in bound:
+                if operand.kind is not None and operand.kind not in ORDERED:
+                    raise _wrong_type(node.operator, operand.kind)
         check_distinct(node.operator, bound)
         if node.operator == "IN":
             return _in(bound)
-        if node.operator in ("=", "<>"):
-            return comparison(node.operator, bound[0], bound[1])
-        for operand in bound:
-            if operand.kind is not None and operand.kind not in ORDERED:
-                raise _wrong_type(node.operator, operand.kind)
         if node.operator == "BETWEEN":
             return _between(bound)
         return comparison(node.operator, bound[0], bound[1])

@@ -20,6 +20,7 @@ from cumulet.services.tables.expressions.nodes import (
 from cumulet.services.tables.expressions.placeholders import Placeholders
 from cumulet.services.tables.values import Value, type_of
 
+OPERATORS = frozenset({"=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"})
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _WRONG_TYPE = "One or more parameter values were invalid: Condition parameter type does not match schema type"
 _UNSUPPORTED = "Query key condition not supported"
@@ -79,6 +80,10 @@ def _clause(node: Comparison | Function, placeholders: Placeholders) -> Clause:
         is_refused = operator != "begins_with"
     if is_refused:
         raise ValidationFault(f"Invalid operator used in KeyConditionExpression: {operator}")
+    if operator in ("BETWEEN", "begins_with") and isinstance(operands[0], ValueName):
+        raise ValidationFault(
+            f"Invalid condition in KeyConditionExpression: {operator} operator must have the key attribute as its first operand"
+        )
     if any(isinstance(operand, Function) for operand in operands):
         raise ValidationFault("KeyConditionExpressions cannot contain nested operations")
     paths = [operand for operand in operands if isinstance(operand, Path)]
@@ -87,16 +92,10 @@ def _clause(node: Comparison | Function, placeholders: Placeholders) -> Clause:
     if not paths:
         raise ValidationFault("Invalid condition in KeyConditionExpression: No key attribute specified")
     if not isinstance(operands[0], Path):
-        if operator in ("BETWEEN", "begins_with"):
-            raise ValidationFault(
-                f"Invalid condition in KeyConditionExpression: {operator} operator must have the key attribute as its first operand"
-            )
         operator, operands = _MIRRORED[operator], operands[::-1]
     parts = placeholders.parts_of(paths[0])
     if len(parts) > 1:
-        raise ValidationFault(
-            f"Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: {parts[0]}"
-        )
+        raise ValidationFault("KeyConditionExpressions cannot have conditions on nested attributes")
     return Clause(str(parts[0]), operator, tuple(_value(operand, placeholders) for operand in operands[1:]))
 
 
@@ -115,16 +114,19 @@ def fitted(clauses: Mapping[str, Clause], hashes: Mapping[str, str], ranges: Map
     if len(clauses) > max(known, 2):
         limit = "1 or 2" if known <= 2 else f"1 to {known}"
         raise ValidationFault(f"Conditions can be of length {limit} only")
-    for attribute in hashes:
+    for attribute, kind in hashes.items():
         if attribute not in clauses:
             raise ValidationFault(f"Query condition missed key schema element: {attribute}")
+        _check_types(clauses[attribute], kind)
     given = [attribute for attribute in ranges if attribute in clauses]
     _check_no_gap(clauses, hashes, ranges, given)
+    for attribute in given:
+        _check_types(clauses[attribute], ranges[attribute])
+        if clauses[attribute].operator not in OPERATORS:
+            raise ValidationFault("Attempted conditional constraint is not an indexable operation")
     for attribute in (*hashes, *given[:-1]):
         if clauses[attribute].operator != "=":
             raise ValidationFault(_UNSUPPORTED)
-    for attribute, kind in (*hashes.items(), *((name, ranges[name]) for name in given)):
-        _check_types(clauses[attribute], kind)
     return KeyCondition(
         {attribute: clauses[attribute].values[0] for attribute in hashes},
         {attribute: clauses[attribute].values[0] for attribute in given[:-1]},

@@ -79,6 +79,8 @@ class Update:
         return Projection(self.paths()).apply(item)
 
     def _apply_nested(self, item: Item, new: Item) -> Item:
+        for action in self.actions:
+            _home(item, action.path)
         values = [action.compute(item, find(item, action.path)) for action in self.actions]
         for name in {str(action.path[0]) for action in self.actions if len(action.path) > 1}:
             if name in new:
