@@ -26,8 +26,8 @@ ITEM: dict[str, Any] = {
     "bool": {"BOOL": True},
 }
 WORDS = (
-    "n m l ss b nul bool zz name #n #m #x :s :n :ss :l :nul :x AND OR NOT BETWEEN IN SET REMOVE ADD DELETE size contains begins_with "
-    "attribute_exists attribute_type if_not_exists list_append ( ) ( ) [ ] [0] [1] . , = <> < <= > >= + - 0 7 ' \" é @"
+    "n m l ss b nul bool zz name #n #m #x :s :n :ss :l :nul :x AND OR NOT BETWEEN IN SET REMOVE ADD DELETE size contains "
+    "begins_with attribute_exists attribute_type if_not_exists list_append ( ) ( ) [ ] [0] [1] . , = <> < <= > >= + - 0 7 ' \" é @"
 )
 words = st.sampled_from(WORDS.split())
 texts = st.one_of(
