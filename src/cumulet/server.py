@@ -33,8 +33,8 @@ from cumulet.gateway.nodelog import LineWriter, as_json, as_text, log_to_stderr
 from cumulet.gateway.rest_api.backends import Backends
 from cumulet.gateway.rest_api.kind import RestApis
 from cumulet.gateway.rest_api.serving import make_serving
-from cumulet.gateway.rest_api.signed_door import SignedDoor
 from cumulet.gateway.rest_api.trial import Trials
+from cumulet.gateway.signed_door import SignedDoor
 from cumulet.gateway.steps import Gateway
 from cumulet.gateway.url_door import FunctionUrls, UrlTarget
 from cumulet.gateway.websocket.session import WebSocketLimits

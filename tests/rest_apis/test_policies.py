@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cumulet.gateway.rest_api.policies import PolicyError, Question, evaluate, matches
+from cumulet.gateway.policies import PolicyError, Question, evaluate, matches
 
 ARN = "arn:aws:execute-api:us-east-1:1:api/prod/GET/pets/1"
 

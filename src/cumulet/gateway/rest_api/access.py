@@ -10,13 +10,14 @@ import orjson
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.errors import Fault
+from cumulet.gateway import policies
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.patterns import PatternError, compile_pattern
-from cumulet.gateway.rest_api import policies, proxy
+from cumulet.gateway.policies import PolicyError, Question, Verdict
+from cumulet.gateway.rest_api import proxy
 from cumulet.gateway.rest_api.backends import Backends
 from cumulet.gateway.rest_api.call import Call, caller_identity
 from cumulet.gateway.rest_api.compiled import function_of
-from cumulet.gateway.rest_api.policies import PolicyError, Question, Verdict
 from cumulet.gateway.rest_api.refusals import Refusal, missing_token
 from cumulet.gateway.rest_api.variables import request_value, with_stage_variables
 from cumulet.services.rest_apis.model import Document

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cumulet.core.clock import Clock
+from cumulet.gateway.buckets import Buckets
 from cumulet.gateway.rest_api.call import Call
 from cumulet.gateway.rest_api.refusals import Refusal
 from cumulet.services.rest_apis.live import LiveUsage
 from cumulet.services.rest_apis.model import Document, Place
-
-_BUCKETS = 100_000
 
 
 class Counts(Protocol):
@@ -21,34 +20,6 @@ class Counts(Protocol):
     def take(self, place: Place, plan: Document, key_id: str, now_ms: int) -> bool:
         """Count one request; False, and nothing counted, when the plan's quota is used up."""
         ...
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    seen_s: float
-
-
-class Buckets:
-    """Token buckets by name: `burst` at once, `rate_per_s` in the long run."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._buckets: dict[tuple[str, ...], _Bucket] = {}
-
-    def take(self, name: tuple[str, ...], rate_per_s: float, burst: float) -> bool:
-        now_s = self._clock.monotonic_s()
-        bucket = self._buckets.get(name)
-        if bucket is None:
-            if len(self._buckets) >= _BUCKETS:
-                self._buckets.clear()
-            bucket = self._buckets[name] = _Bucket(burst, now_s)
-        bucket.tokens = min(burst, bucket.tokens + (now_s - bucket.seen_s) * rate_per_s)
-        bucket.seen_s = now_s
-        if bucket.tokens < 1:
-            return False
-        bucket.tokens -= 1
-        return True
 
 
 @dataclass(slots=True)

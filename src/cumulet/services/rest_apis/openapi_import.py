@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-import yaml
 
 from cumulet.core import ids
 from cumulet.services.rest_apis.api_parts import checked_authorizer, checked_gateway_response, checked_model
@@ -23,13 +22,12 @@ from cumulet.services.rest_apis.model import (
     without_nothing,
 )
 from cumulet.wire.models import load_model
+from cumulet.wire.openapi import OpenApiError, load_openapi, resolved
 from cumulet.wire.trees import TreeCodec
 from cumulet.wire.values import SerializationFault
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
-MAXIMUM_BYTES = 6 * 1024 * 1024
-_MAXIMUM_NODES = 500_000
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", ANY_METHOD)
 _PLACES = {"query": "querystring", "header": "header", "path": "path"}
 _NO_NAME = re.compile(r"[^A-Za-z0-9]")
@@ -51,44 +49,16 @@ class Imported:
 
 def read_openapi(body: bytes, parameters: Mapping[str, str]) -> Imported:
     """Raises BadRequest."""
-    document = _loaded(body)
-    if not isinstance(document, dict) or not ("swagger" in document or "openapi" in document):
-        raise BadRequest("Invalid OpenAPI input: it needs 'swagger: 2.0' or 'openapi: 3.x'")
+    try:
+        document = load_openapi(body)
+    except OpenApiError as error:
+        raise BadRequest(str(error)) from None
     try:
         return _Reader(document, parameters).read()
     except SerializationFault as fault:
         raise BadRequest(f"Invalid OpenAPI input: {fault.message}") from None
     except (AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise BadRequest(f"Invalid OpenAPI input: {error}") from None
-
-
-def _loaded(body: bytes) -> Any:
-    if len(body) > MAXIMUM_BYTES:
-        raise BadRequest(f"Invalid OpenAPI input: larger than {MAXIMUM_BYTES} bytes")
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        document = yaml.safe_load(body)
-        _check_size(document)
-        return orjson.loads(orjson.dumps(document, default=str, option=orjson.OPT_NON_STR_KEYS))
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, TypeError, RecursionError):
-        raise BadRequest("Unable to parse API definition because of a malformed integration at path / or invalid YAML") from None
-
-
-def _check_size(document: Any) -> None:
-    """Aliases make a small text an endless document: it is counted as it would be written out."""
-    count, waiting = 0, [document]
-    while waiting:
-        value = waiting.pop()
-        count += 1
-        if count > _MAXIMUM_NODES:
-            raise ValueError("too large")
-        if isinstance(value, dict):
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
 
 
 _codec = TreeCodec(is_binary=False)
@@ -190,14 +160,7 @@ class _Reader:
 
     def _resolved(self, value: Any) -> Any:
         """What a local `$ref` leads to."""
-        for _ in range(20):
-            if not isinstance(value, dict) or not isinstance(value.get("$ref"), str):
-                return value
-            found: Any = self._document
-            for part in value["$ref"].removeprefix("#/").split("/"):
-                found = found[part.replace("~1", "/").replace("~0", "~")]
-            value = found
-        raise ValueError("references lead in a circle")
+        return resolved(self._document, value)
 
     def _methods(self, item: Document) -> Iterator[tuple[str, Document]]:
         shared = item.get("parameters") or []

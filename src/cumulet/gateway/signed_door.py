@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
-from cumulet.services.rest_apis.model import Place
+from cumulet.core.place import Place
 
 CredentialsOf = Callable[[str], tuple[str, str, str]]
 """A role's ARN -> key id, secret and session token of temporary credentials."""
