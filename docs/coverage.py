@@ -15,6 +15,7 @@ MODELS = {
     "cumulet.services.logs": ("logs",),
     "cumulet.services.rest_apis": ("apigateway",),
     "cumulet.services.tables": ("dynamodb",),
+    "cumulet.services.http_apis": ("apigatewayv2",),
 }
 """Which models each package answers for."""
 

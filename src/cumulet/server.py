@@ -21,11 +21,15 @@ from cumulet.core.http import Response
 from cumulet.core.settings import Settings
 from cumulet.delivery.targets import Targets
 from cumulet.gateway import pages
+from cumulet.gateway.custom_domains import CustomDomains
 from cumulet.gateway.exchange import Door, Exchange, Service
 from cumulet.gateway.execute_api import ExecuteApi
 from cumulet.gateway.front_door import FrontDoor, open_front_door
 from cumulet.gateway.function_urls import Cors
 from cumulet.gateway.http import HttpServer
+from cumulet.gateway.http_api.backends import Backends as HttpApiBackends
+from cumulet.gateway.http_api.kind import HttpApis
+from cumulet.gateway.http_api.serving import make_serving as make_http_serving
 from cumulet.gateway.http_client import HttpClient
 from cumulet.gateway.metered import MeteredInvoker
 from cumulet.gateway.metrics import Gauge, Metrics
@@ -51,6 +55,7 @@ from cumulet.runtimes.packages import PackageCache
 from cumulet.services.functions import code
 from cumulet.services.functions.api import FunctionsService
 from cumulet.services.functions.model import Limits
+from cumulet.services.http_apis.api import HttpApisService
 from cumulet.services.identity import admin
 from cumulet.services.identity.admin import KeysAdmin
 from cumulet.services.identity.api import IamService, StsService
@@ -190,11 +195,25 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         connections = websocket_apis.connections
         metrics.gauges.append(Gauge("cumulet_websockets", "Clients of WebSocket APIs.", (), lambda: {(): len(connections)}))
 
-        apis = ExecuteApi((rest_apis, websocket_apis), (rest_apis.find_domain,))
+        http_backends = HttpApiBackends(functions.resolve, invoker, http_client.send, door.send)
+        http_apis = HttpApis(make_http_serving(clock, http_backends, signed, sink.take))
+        domains = CustomDomains((http_apis, websocket_apis), lambda name: rest_apis.find_domain(name) is not None)
+        http_control = HttpApisService(
+            store,
+            clock,
+            {"HTTP": http_apis, "WEBSOCKET": websocket_apis},
+            domains,
+            lambda api_id, region, protocol: addresses.api_endpoint(
+                api_id, region, scheme="ws" if protocol == "WEBSOCKET" else "http"
+            ),
+        )
+
+        apis = ExecuteApi((rest_apis, http_apis, websocket_apis), (rest_apis.find_domain, domains.find))
         gateway = Gateway(
             services={
                 "apigateway": Service("apigateway", rest_control.handlers),
                 "apigatewaymanagementapi": Service("apigatewaymanagementapi", websocket_apis.managed.handlers, "execute-api"),
+                "apigatewayv2": Service("apigatewayv2", http_control.handlers, signing_name="apigateway"),
                 "dynamodb": Service("dynamodb", tables.handlers),
                 "lambda": Service("lambda", functions.operations()),
                 "iam": Service("iam", iam.handlers),
@@ -227,6 +246,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         await usage.open()
         await rest_control.open()
         await tables.open()
+        await http_control.open()
 
         async with asyncio.TaskGroup() as loops:  # a loop that breaks cancels the rest, and the node ends
             sweeping = loops.create_task(http.sweep())

@@ -58,7 +58,7 @@ def event_of(
     request: Request, *, path: str, url_id: str, domain: str, request_id: str, now_ms: int, caller: Principal | None = None
 ) -> bytes:
     """The event's JSON text. `path` is the part below the URL; `caller` is None for an anonymous one."""
-    headers, cookies = _headers_and_cookies(request.headers)
+    headers, cookies = headers_and_cookies(request.headers)
     headers["x-forwarded-for"] = request.source_ip
     headers["x-forwarded-proto"] = request.scheme
     headers["x-forwarded-port"] = domain.rpartition(":")[2] if ":" in domain else _PORTS[request.scheme]
@@ -77,11 +77,11 @@ def event_of(
         "requestId": request_id,
         "routeKey": "$default",
         "stage": "$default",
-        "time": _clf_time(now_ms // 1000),
+        "time": clf_time(now_ms // 1000),
         "timeEpoch": now_ms,
     }
     if caller:
-        context["authorizer"] = {"iam": _identity(caller)}
+        context["authorizer"] = {"iam": identity(caller)}
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": "$default",
@@ -94,9 +94,9 @@ def event_of(
     if cookies:
         event["cookies"] = cookies
     if request.query:
-        event["queryStringParameters"] = _joined(parse_qsl(request.query, keep_blank_values=True))
+        event["queryStringParameters"] = joined(parse_qsl(request.query, keep_blank_values=True))
     if request.body:
-        event["body"], event["isBase64Encoded"] = _body_text(request.body, headers.get("content-type", ""))
+        event["body"], event["isBase64Encoded"] = body_text(request.body, headers.get("content-type", ""))
     return orjson.dumps(event)
 
 
@@ -158,7 +158,7 @@ def with_cors(request: Request, response: Response, cors: Cors) -> Response:
     return Response(response.status, kept + ours, response.body)
 
 
-def _headers_and_cookies(pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:
+def headers_and_cookies(pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:
     headers: dict[str, str] = {}
     cookies: list[str] = []
     for name, value in pairs:
@@ -171,14 +171,14 @@ def _headers_and_cookies(pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, st
     return headers, cookies
 
 
-def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
+def joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in pairs:
         found[name] = f"{found[name]},{value}" if name in found else value
     return found
 
 
-def _identity(caller: Principal) -> dict[str, Any]:
+def identity(caller: Principal) -> dict[str, Any]:
     return {
         "accessKey": caller.access_key_id,
         "accountId": caller.account,
@@ -190,7 +190,7 @@ def _identity(caller: Principal) -> dict[str, Any]:
     }
 
 
-def _body_text(body: bytes, content_type: str) -> tuple[str, bool]:
+def body_text(body: bytes, content_type: str) -> tuple[str, bool]:
     """(text, is base64): text only for types that say they are; forms and unknown types travel as base64."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(("+json", "+xml")):
@@ -201,7 +201,7 @@ def _body_text(body: bytes, content_type: str) -> tuple[str, bool]:
     return base64.b64encode(body).decode("ascii"), True
 
 
-def _clf_time(seconds: int) -> str:
+def clf_time(seconds: int) -> str:
     at = time.gmtime(seconds)
     return f"{at[2]:02}/{_MONTHS[at[1] - 1]}/{at[0]}:{at[3]:02}:{at[4]:02}:{at[5]:02} +0000"
 

@@ -21,22 +21,29 @@ class ValidationFault(Fault):
     status = 400
 
 
+class BadRequestFault(ValidationFault):
+    """The same in the words of services whose models know no ValidationException."""
+
+    code = "BadRequestException"
+
+
 class Constraints:
     """The checks of a service's shapes. Messages have the form that AWS services use. What `opaque` names is not looked into."""
 
-    def __init__(self, opaque: frozenset[str] = frozenset()) -> None:
+    def __init__(self, opaque: frozenset[str] = frozenset(), fault: type[ValidationFault] = ValidationFault) -> None:
         self._opaque = opaque
+        self._fault = fault
         self._checks: dict[str, Check | None] = {}
 
     def check(self, shape: Shape, value: dict[str, Any]) -> None:
-        """Raises ValidationFault naming everything that is wrong."""
+        """Raises the fault, naming everything that is wrong."""
         check = self._of(shape)
         findings: list[str] = []
         if check is not None:
             check(value, "", findings)
         if findings:
             count = f"{len(findings)} validation error{'s' if len(findings) > 1 else ''} detected: "
-            raise ValidationFault(count + "; ".join(findings))
+            raise self._fault(count + "; ".join(findings))
 
     def _of(self, shape: Shape) -> Check | None:
         if shape.name not in self._checks:

@@ -13,7 +13,7 @@ from botocore.model import OperationModel, ServiceModel, Shape
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.wire import protocols, xml
-from cumulet.wire.constraints import Constraints
+from cumulet.wire.constraints import BadRequestFault, Constraints, ValidationFault
 from cumulet.wire.dialects import dialect_of
 from cumulet.wire.forms import parse_form
 from cumulet.wire.models import load_model
@@ -65,8 +65,9 @@ class ServiceWire:
 
     def __init__(self, model: ServiceModel) -> None:
         self.name: str = model.service_name
+        is_bad_request = "BadRequestException" in model.shape_names and "ValidationException" not in model.shape_names
         self._dialect = dialect_of(self.name)
-        self.constraints = Constraints(self._dialect.opaque)
+        self.constraints = Constraints(self._dialect.opaque, BadRequestFault if is_bad_request else ValidationFault)
         self._model = model
         self._protocols: list[str] = list(model.metadata.get("protocols") or [model.metadata["protocol"]])
         self._json = TreeCodec(is_binary=False, opaque=self._dialect.opaque)

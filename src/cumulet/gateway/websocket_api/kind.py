@@ -5,6 +5,7 @@ from collections.abc import Callable
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.http import Response
+from cumulet.gateway.custom_domains import StageDoor
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.execute_api import ApiAddress, DeployedApi
 from cumulet.gateway.rest_api.serving import forbidden
@@ -48,6 +49,16 @@ class WebSocketApis:
     def find_stage(self, api_id: str, name: str) -> CompiledStage | None:
         api = self._apis.get(api_id)
         return api.stages.get(name) if api is not None else None
+
+    def find_stage_door(self, api_id: str, stage: str) -> StageDoor | None:
+        """A stage as a custom domain name leads to it."""
+        if self.find_stage(api_id, stage) is None:
+            return None
+
+        async def door(exchange: Exchange, path: str, full_path: str) -> Response:
+            return await self.answer(exchange, api_id, stage, path, exchange.host)
+
+        return door
 
     async def answer(self, exchange: Exchange, api_id: str, stage_name: str, path: str, domain: str) -> Response:
         """What the stage says to a request. `path` is what follows the stage: nothing, or a connection to manage."""

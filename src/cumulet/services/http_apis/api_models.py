@@ -7,7 +7,6 @@ import orjson
 
 from cumulet.core import ids
 from cumulet.core.context import Context
-from cumulet.core.errors import NotImplementedFault
 from cumulet.core.operations import operation
 from cumulet.services.http_apis import storage
 from cumulet.services.http_apis.changes import Changes
@@ -44,10 +43,6 @@ class ModelOperations:
             return list(storage.list_all(reader, "model", api["ApiId"]))
 
         return paged(await self._changes.read(ctx, req["ApiId"], read), req, "ModelId")
-
-    @operation("GetModelTemplate")
-    async def get_model_template(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
-        raise NotImplementedFault("This node does not make templates from models (GetModelTemplate)")
 
     @operation("UpdateModel")
     async def update_model(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ HTTP, WEBSOCKET = "HTTP", "WEBSOCKET"
 DEFAULT_STAGE = "$default"
 METHODS = ("ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _MOST_RESULTS, _USUAL_RESULTS = 500, 100
+_MOST_KEY_CHARS = 512
 _STAGE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}\Z")
 _VARIABLE_NAME = re.compile(r"[A-Za-z0-9_]+\Z")
 _VARIABLE_VALUE = re.compile(r"[A-Za-z0-9\-._~:/?#&=,]*\Z")
@@ -44,7 +45,7 @@ def paged(items: Iterable[Document], request: Mapping[str, Any], key: str) -> Do
     left = sorted(items, key=lambda item: str(item[key]))
     if request.get("NextToken"):
         try:
-            last = base64.urlsafe_b64decode(request["NextToken"]).decode()
+            last = base64.b64decode(request["NextToken"], altchars=b"-_", validate=True).decode()
         except (binascii.Error, ValueError):
             raise BadRequest("Invalid NextToken specified") from None
         left = [item for item in left if str(item[key]) > last]
@@ -88,8 +89,8 @@ def checked_api(api: Document) -> Document:
 def checked_cors(cors: Document) -> Document:
     """Raises BadRequest."""
     for origin in cors.get("AllowOrigins") or ():
-        if not _ORIGIN.match(origin):
-            raise BadRequest(f"Invalid format for origin '{origin}': it must be * or have a scheme")
+        if not _ORIGIN.match(origin) or origin.count("*") > 1:
+            raise BadRequest(f"Invalid format for origin '{origin}': it must be * or have a scheme, and at most one *")
     if cors.get("AllowCredentials") and "*" in (cors.get("AllowOrigins") or ()):
         raise BadRequest("allow-credentials is not allowed when the allowed origins have the wildcard *")
     for method in cors.get("AllowMethods") or ():
@@ -110,7 +111,7 @@ def check_route_key(key: str, protocol: str) -> None:
         return
     if key == DEFAULT_STAGE:
         return
-    match = _ROUTE_KEY.match(key)
+    match = _ROUTE_KEY.match(key) if len(key) <= _MOST_KEY_CHARS else None
     if match is None or (match[1] != "/" and not _is_path(match[1])):
         raise BadRequest(
             "The provided route key is not formatted properly for HTTP protocol. "

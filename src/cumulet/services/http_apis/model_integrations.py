@@ -54,6 +54,13 @@ _MOST_MS = {HTTP: 30_000, WEBSOCKET: 29_000}
 _LAMBDA_URI = re.compile(r"arn:[^:]+:(?:lambda:[^:]*:[^:]*:function:.+|apigateway:[^:]*:lambda:path/.+)\Z")
 _TARGET = re.compile(r"(?:(?:overwrite|append):(?:header|querystring)\.\S+|remove:(?:header|querystring)\.\S+|overwrite:path)\Z")
 _RESPONSE_TARGET = re.compile(r"(?:(?:overwrite|append|remove):header\.\S+|overwrite:statuscode)\Z")
+_RESERVED = frozenset(
+    (
+        "authorization", "connection", "content-encoding", "content-length", "content-location", "forwarded", "keep-alive",
+        "origin", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade", "via",
+    )
+)  # fmt: skip
+_RESERVED_PREFIXES = ("access-control-", "apigw-", "x-amz-", "x-amzn-", "x-forwarded-")
 _STATUS = re.compile(r"[1-5]\d\d\Z")
 _ISSUER = re.compile(r"https?://\S+\Z")
 
@@ -108,12 +115,21 @@ def _check_http(integration: Document) -> None:
         for target in parameters:
             if not _TARGET.match(target):
                 raise BadRequest(f"Invalid mapping expression specified: {target}")
+            _check_header(target)
     for status, mappings in (integration.get("ResponseParameters") or {}).items():
         if not _STATUS.match(status):
             raise BadRequest(f"Invalid status code specified in response parameters: {status}")
         for target in mappings:
             if not _RESPONSE_TARGET.match(target):
                 raise BadRequest(f"Invalid mapping expression specified: {target}")
+            _check_header(target)
+
+
+def _check_header(target: str) -> None:
+    """Raises BadRequest for a header that only the gateway sets."""
+    place, _, name = target.partition(":")[2].partition(".")
+    if place == "header" and (name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES)):
+        raise BadRequest(f"Operations on header {name} are restricted")
 
 
 def _check_subtype(integration: Document, subtype: str, parameters: Mapping[str, str]) -> None:

@@ -23,10 +23,17 @@ AUTHORIZER = "x-amazon-apigateway-authorizer"
 CORS = "x-amazon-apigateway-cors"
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", ANY_METHOD)
 _INTEGRATION = {
-    "connectionId": "ConnectionId", "connectionType": "ConnectionType", "credentials": "CredentialsArn",
-    "description": "Description", "httpMethod": "IntegrationMethod", "integrationSubtype": "IntegrationSubtype", "uri": "IntegrationUri",
-    "payloadFormatVersion": "PayloadFormatVersion", "requestParameters": "RequestParameters", "timeoutInMillis": "TimeoutInMillis",
-}  # fmt: skip
+    "connectionId": "ConnectionId",
+    "connectionType": "ConnectionType",
+    "credentials": "CredentialsArn",
+    "description": "Description",
+    "httpMethod": "IntegrationMethod",
+    "integrationSubtype": "IntegrationSubtype",
+    "uri": "IntegrationUri",
+    "payloadFormatVersion": "PayloadFormatVersion",
+    "requestParameters": "RequestParameters",
+    "timeoutInMillis": "TimeoutInMillis",
+}
 _AUTHORIZER = {
     "authorizerCredentials": "AuthorizerCredentialsArn", "authorizerPayloadFormatVersion": "AuthorizerPayloadFormatVersion",
     "authorizerResultTtlInSeconds": "AuthorizerResultTtlInSeconds", "authorizerUri": "AuthorizerUri",

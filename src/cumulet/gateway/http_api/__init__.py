@@ -1,0 +1,1 @@
+"""The data plane of HTTP APIs: what a deployed one makes of a request."""

@@ -1,0 +1,199 @@
+"""Who may call a route: signatures, tokens, and functions that authorize, with their cache."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from cumulet.core.clock import Clock
+from cumulet.core.context import Context
+from cumulet.core.errors import Fault
+from cumulet.gateway import policies
+from cumulet.gateway.exchange import Exchange
+from cumulet.gateway.http_api import events, tokens
+from cumulet.gateway.http_api.backends import Backends
+from cumulet.gateway.http_api.call import Call
+from cumulet.gateway.http_api.compiled import Authorizer
+from cumulet.gateway.http_api.issuers import Issuers
+from cumulet.gateway.http_api.mappings import as_text
+from cumulet.gateway.http_api.reading import request_value
+from cumulet.gateway.http_api.refusals import Refusal, forbidden, server_error, unauthorized
+from cumulet.gateway.http_api.tokens import TokenError
+from cumulet.gateway.policies import PolicyError, Question
+
+_ACTION = "execute-api:Invoke"
+_CACHED = 10_000
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an authorizer's function said: a plain yes or no, or a policy that is asked for each route."""
+
+    is_authorized: bool
+    policy: Any
+    context: dict[str, Any]
+
+
+class Access:
+    """`signed` tells who signed an exchange's request, or raises the Fault of the signature."""
+
+    def __init__(self, backends: Backends, issuers: Issuers, signed: Callable[[Exchange], Context], clock: Clock) -> None:
+        self._backends = backends
+        self._issuers = issuers
+        self._signed = signed
+        self._clock = clock
+        self._grants: OrderedDict[tuple[str, ...], tuple[float, Grant]] = OrderedDict()
+
+    async def check(self, call: Call, exchange: Exchange) -> None:
+        """Raises Refusal. Adds the caller to the call."""
+        route = call.route
+        if route.authorization == "NONE":
+            return
+        if route.authorization == "AWS_IAM":
+            call.caller = self._caller(call, exchange)
+        elif route.authorizer is None:
+            raise server_error("The route's authorizer is gone")
+        elif route.authorization == "JWT":
+            await self._check_token(call, route.authorizer)
+        else:
+            await self._ask(call, route.authorizer)
+
+    def flush(self, api_id: str, stage: str | None = None) -> None:
+        for key in [key for key in self._grants if key[0] == api_id and stage in (None, key[1])]:
+            del self._grants[key]
+
+    def _caller(self, call: Call, exchange: Exchange) -> Any:
+        """Who signed for `execute-api` in the API's region and account. Policies are not evaluated. Raises Refusal."""
+        try:
+            context = self._signed(exchange)
+        except Fault as fault:
+            raise forbidden(fault.message) from None
+        place = call.stage.place
+        if exchange.signature is None or exchange.signature.service != "execute-api" or context.region != place.region:
+            raise forbidden("The signature is for another service or region")
+        if context.account != place.account:
+            raise forbidden("The caller belongs to another account")
+        return context.principal
+
+    async def _check_token(self, call: Call, authorizer: Authorizer) -> None:
+        """Raises Refusal: 401 without a token that holds, 403 where its scopes do not suffice."""
+        token = _token_of(call, authorizer)
+        if not token:
+            raise unauthorized("The request has no token", "Bearer")
+        try:
+            key = await self._issuers.key(authorizer.issuer, tokens.key_id_of(token))
+            now_s = self._clock.now_ms() / 1000
+            claims = tokens.claims_of(token, key, issuer=authorizer.issuer, audience=authorizer.audience, now_s=now_s)
+        except TokenError as error:
+            challenge = f'Bearer scope="{" ".join(sorted(call.route.scopes))}" error="invalid_token" error_description="{error}"'
+            raise unauthorized(str(error), challenge) from None
+        scopes = tokens.scopes_of(claims)
+        if call.route.scopes and not call.route.scopes.intersection(scopes or ()):
+            wanted = " ".join(sorted(call.route.scopes))
+            words = "the token does not have the scopes that the route wants"
+            raise forbidden(words, f'Bearer scope="{wanted}" error="insufficient_scope" error_description="{words}"')
+        call.claims = tokens.shown_claims(claims)
+        call.scopes = scopes if call.route.scopes else None
+
+    async def _ask(self, call: Call, authorizer: Authorizer) -> None:
+        """Ask the authorizer's function, or its cache. Raises Refusal."""
+        identity = _identity_of(call, authorizer)
+        is_cached = authorizer.ttl_s > 0 and bool(identity)
+        key = (call.stage.api_id, call.stage.name, authorizer.id, *identity)
+        grant = self._cached(key) if is_cached else None
+        if grant is None:
+            grant = await self._invoke(call, authorizer, identity)
+            if is_cached:
+                self._keep(key, grant, authorizer.ttl_s)
+        call.granted = grant.context
+        if not grant.is_authorized or not _allows(grant, call):
+            raise forbidden("The authorizer denies the request")
+
+    async def _invoke(self, call: Call, authorizer: Authorizer, identity: list[str]) -> Grant:
+        """Raises Refusal."""
+        if authorizer.function is None:
+            raise server_error("The authorizer's URI leads to no function of this account")
+        event = orjson.dumps(events.authorizer_event_of(call, authorizer.payload_version, identity))
+        try:
+            result = await self._backends.invoke(call, authorizer.function, event, _TIMEOUT_S)
+        except Refusal as refusal:
+            raise server_error(refusal.why) from None
+        if result.function_error is not None:
+            if _error_message(result.payload) == "Unauthorized":
+                raise unauthorized("The authorizer says Unauthorized")
+            raise server_error("The authorizer's function failed")
+        return _grant_of(result.payload, is_simple=authorizer.is_simple)
+
+    def _cached(self, key: tuple[str, ...]) -> Grant | None:
+        found = self._grants.get(key)
+        if found is None or found[0] <= self._clock.monotonic_s():
+            return None
+        self._grants.move_to_end(key)
+        return found[1]
+
+    def _keep(self, key: tuple[str, ...], grant: Grant, ttl_s: int) -> None:
+        self._grants[key] = (self._clock.monotonic_s() + ttl_s, grant)
+        self._grants.move_to_end(key)
+        while len(self._grants) > _CACHED:
+            self._grants.popitem(last=False)
+
+
+def _token_of(call: Call, authorizer: Authorizer) -> str:
+    """The token where the identity source says, with or without `Bearer`."""
+    value = as_text(request_value(call, _name_of(authorizer.identity[0]))) if authorizer.identity else ""
+    scheme, _, rest = value.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else value.strip()
+
+
+def _name_of(source: str) -> str:
+    """`$request.header.X`, `${request.header.X}` -> `request.header.X`."""
+    return source.removeprefix("$").removeprefix("{").removesuffix("}")
+
+
+def _identity_of(call: Call, authorizer: Authorizer) -> list[str]:
+    """What identifies the caller, and is the cache's key. Raises Refusal when something of it is missing."""
+    values = [as_text(request_value(call, _name_of(source))) for source in authorizer.identity]
+    if not all(values):
+        raise unauthorized("An identity source is missing")
+    return values
+
+
+def _allows(grant: Grant, call: Call) -> bool:
+    if grant.policy is None:
+        return True
+    try:
+        return policies.evaluate(grant.policy, Question(_ACTION, call.arn())) == "allow"
+    except PolicyError:
+        raise server_error("The authorizer's policy is malformed") from None
+
+
+def _grant_of(payload: bytes, *, is_simple: bool) -> Grant:
+    """Raises Refusal for what is no authorizer's answer."""
+    try:
+        answer = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        answer = None
+    if not isinstance(answer, Mapping):
+        raise server_error("The authorizer's answer is no object")
+    context = answer.get("context") or {}
+    if not isinstance(context, dict):
+        raise server_error("The authorizer's context is no object")
+    if is_simple:
+        if not isinstance(answer.get("isAuthorized"), bool):
+            raise server_error("The authorizer's answer has no isAuthorized")
+        return Grant(answer["isAuthorized"], None, context)
+    if not isinstance(answer.get("policyDocument"), Mapping):
+        raise server_error("The authorizer's answer has no policyDocument")
+    return Grant(True, answer["policyDocument"], {"principalId": answer.get("principalId"), **context})
+
+
+def _error_message(payload: bytes) -> str | None:
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    message = document.get("errorMessage") if isinstance(document, dict) else None
+    return message if isinstance(message, str) else None

@@ -1,0 +1,119 @@
+"""The life of a request to an HTTP API, as one list of steps. A Refusal raised in any of them is what the client is told."""
+
+import logging
+from collections.abc import Callable
+
+import orjson
+
+from cumulet.core.clock import Clock
+from cumulet.core.context import Context
+from cumulet.core.http import Response
+from cumulet.gateway.buckets import Buckets
+from cumulet.gateway.exchange import Exchange
+from cumulet.gateway.function_urls import preflight, with_cors
+from cumulet.gateway.http_api.access import Access
+from cumulet.gateway.http_api.backends import Backends
+from cumulet.gateway.http_api.call import Call, decoded
+from cumulet.gateway.http_api.compiled import Route, Stage
+from cumulet.gateway.http_api.integrations import Integrations
+from cumulet.gateway.http_api.issuers import Issuers
+from cumulet.gateway.http_api.refusals import Refusal, not_found, rendered, server_error
+from cumulet.invoke.contract import LogSink
+
+log = logging.getLogger("cumulet.gateway")
+
+MAXIMUM_BODY_BYTES = 10 * 1024 * 1024
+_NO_ROUTE = Route("-", "-", None, "NONE", None, frozenset(), None, None)
+
+
+class Serving:
+    """Answers requests. `sink` takes the lines of access logs."""
+
+    def __init__(self, clock: Clock, access: Access, integrations: Integrations, sink: LogSink) -> None:
+        self.access = access
+        self._clock = clock
+        self._integrations = integrations
+        self._sink = sink
+        self._buckets = Buckets(clock)
+
+    async def answer(self, exchange: Exchange, stage: Stage, path: str, full_path: str) -> Response:
+        """The answer of a deployed stage. `path` is what follows the stage, `full_path` what the client asked for, both as sent."""
+        request, cors = exchange.request, stage.cors
+        if cors is not None:
+            answer = preflight(request, cors)
+            if answer is not None:
+                answer.status = 204
+                answer.headers.append(("Apigw-Requestid", exchange.request_id))
+                return answer
+        matched = stage.routes.match(path, request.method)
+        route, variables = matched or (_NO_ROUTE, {})
+        call = Call(
+            request=request,
+            request_id=exchange.request_id,
+            host=exchange.host,
+            now_ms=self._clock.now_ms(),
+            started_s=self._clock.monotonic_s(),
+            stage=stage,
+            route=route,
+            path=decoded(path),
+            full_path=decoded(full_path),
+            path_parameters=variables,
+        )
+        response = await self._run(call, exchange)
+        if cors is not None:
+            response = with_cors(request, response, cors)
+        response.headers.append(("Apigw-Requestid", exchange.request_id))
+        if stage.log is not None:
+            self._log(call, response)
+        return response
+
+    async def _run(self, call: Call, exchange: Exchange) -> Response:
+        try:
+            if call.route is _NO_ROUTE:
+                raise not_found()
+            if len(call.request.body) > MAXIMUM_BODY_BYTES:
+                raise Refusal(413, "Request Entity Too Large")
+            self._throttle(call)  # before anything that costs: a flood asks no authorizer
+            await self.access.check(call, exchange)
+            before = self._clock.monotonic_s()
+            try:
+                return await self._integrations.run(call)
+            finally:
+                call.noted["integrationLatency"] = int((self._clock.monotonic_s() - before) * 1000)
+        except Refusal as refusal:
+            call.noted["error.message"] = refusal.message
+            call.noted["integrationErrorMessage"] = refusal.why
+            return rendered(refusal)
+        except Exception:
+            log.exception("bug while answering for an API", extra={"fields": {"request_id": call.request_id}})
+            return rendered(server_error("the node failed"))
+
+    def _throttle(self, call: Call) -> None:
+        limit, stage = call.route.limit, call.stage
+        if limit is not None and not self._buckets.take((stage.api_id, stage.name, call.route.key), *limit):
+            raise Refusal(429, "Too Many Requests")
+
+    def _log(self, call: Call, response: Response) -> None:
+        form, noted, stage = call.stage.log, call.noted, call.stage
+        assert form is not None
+        noted["status"] = response.status
+        noted["responseLength"] = len(response.body) if isinstance(response.body, bytes) else None
+        noted["responseLatency"] = int((self._clock.monotonic_s() - call.started_s) * 1000)
+        noted["integration.latency"] = noted.get("integrationLatency")
+        noted["integration.error"] = noted.get("integrationErrorMessage")
+        noted["authorizer.error"] = noted.get("integrationErrorMessage") if response.status in (401, 403) else None
+        noted["error.responseType"] = noted.get("error.message")
+        noted["error.messageString"] = orjson.dumps(noted["error.message"]).decode() if "error.message" in noted else None
+        # A log group of another account is not written to: nobody there has allowed it.
+        if form.account == stage.place.account:
+            line = (call.now_ms, form.line(call.context))
+            self._sink(form.account, form.region, form.group, form.stream(stage.api_id, stage.name), [line])
+
+    def flush_authorizers(self, api_id: str, stage: str | None = None) -> None:
+        self.access.flush(api_id, stage)
+
+
+def make_serving(clock: Clock, backends: Backends, signed: Callable[[Exchange], Context], sink: LogSink) -> Serving:
+    """The parts put together."""
+    access = Access(backends, Issuers(clock, backends.send_http), signed, clock)
+    return Serving(clock, access, Integrations(backends), sink)

@@ -1,0 +1,162 @@
+"""HTTP APIs on a real node: made with boto3, called with an HTTP client; and servers of the test's own for them to reach."""
+
+import http.server
+import importlib.util
+import io
+import json
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+_SPEC = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).parents[1] / "e2e" / "conftest.py")
+assert _SPEC is not None and _SPEC.loader is not None
+_E2E = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_E2E)
+
+node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
+
+PYTHON = f"python3.{sys.version_info.minor}"
+ROLE = "arn:aws:iam::000000000000:role/any"
+ACCESS_KEY, SECRET = _E2E.ACCESS_KEY, _E2E.SECRET
+ECHO = """\
+import json
+def handler(event, context):
+    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
+"""
+
+
+def zip_of(text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("index.py"), text)
+    return buffer.getvalue()
+
+
+class Api:
+    """One HTTP API with a `$default` stage that deploys by itself."""
+
+    def __init__(self, node: Any, name: str, *, auto: bool = True, **attributes: Any) -> None:
+        self.node = node
+        self.gateway = node.client("apigatewayv2")
+        made = self.gateway.create_api(Name=name, ProtocolType="HTTP", **attributes)
+        self.id, self.endpoint = made["ApiId"], made["ApiEndpoint"]
+        if auto:
+            self.gateway.create_stage(ApiId=self.id, StageName="$default", AutoDeploy=True)
+
+    def integration(self, **more: Any) -> str:
+        """Its target."""
+        return f"integrations/{self.gateway.create_integration(ApiId=self.id, **more)['IntegrationId']}"
+
+    def function(self, arn: str, version: str = "2.0", **more: Any) -> str:
+        return self.integration(IntegrationType="AWS_PROXY", IntegrationUri=arn, PayloadFormatVersion=version, **more)
+
+    def http(self, url: str, method: str = "ANY", **more: Any) -> str:
+        return self.integration(
+            IntegrationType="HTTP_PROXY", IntegrationUri=url, IntegrationMethod=method, PayloadFormatVersion="1.0", **more
+        )
+
+    def route(self, key: str, target: str, **more: Any) -> str:
+        return str(self.gateway.create_route(ApiId=self.id, RouteKey=key, Target=target, **more)["RouteId"])
+
+    def url(self, path: str = "/") -> str:
+        return f"{self.node.url}/_aws/execute-api/{self.id}{path}"
+
+    def call(self, method: str = "GET", path: str = "/", **more: Any) -> httpx.Response:
+        return httpx.request(method, self.url(path), timeout=40, **more)
+
+
+@pytest.fixture
+def make_api(node: Any, name: str) -> Iterator[Callable[..., Api]]:
+    made: list[Api] = []
+
+    def make(**attributes: Any) -> Api:
+        made.append(Api(node, f"{name}-{len(made)}", **attributes))
+        return made[-1]
+
+    yield make
+    for api in made:
+        api.gateway.delete_api(ApiId=api.id)
+
+
+@pytest.fixture
+def api(make_api: Callable[..., Api]) -> Api:
+    return make_api()
+
+
+@pytest.fixture
+def function(node: Any, name: str) -> Callable[..., str]:
+    """Makes functions; each call gives an ARN."""
+    count = iter(range(100))
+
+    def make(text: str = ECHO, **more: Any) -> str:
+        made = node.client("lambda").create_function(
+            FunctionName=f"{name}-{next(count)}", Runtime=PYTHON, Handler="index.handler", Role=ROLE,
+            Code={"ZipFile": zip_of(text)}, **more,
+        )  # fmt: skip
+        return str(made["FunctionArn"])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def echo_arn(node: Any) -> str:
+    """A function that answers with its event."""
+    made = node.client("lambda").create_function(
+        FunctionName="echo", Runtime=PYTHON, Handler="index.handler", Role=ROLE, Code={"ZipFile": zip_of(ECHO)}
+    )
+    return str(made["FunctionArn"])
+
+
+class Server:
+    """An HTTP server on loopback: answers by `answers[path]` (status, headers, body), else tells the request; `seen` are paths."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.seen: list[str] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                path = self.path.partition("?")[0]
+                outer.seen.append(path)
+                told = {"method": self.command, "target": self.path, "body": body.decode(), "headers": self.headers.items()}
+                usual = (200, {"Content-Type": "application/json"}, json.dumps(told).encode())
+                status, headers, text = outer.answers.get(path, usual)
+                self.send_response(status)
+                for key, value in headers.items():
+                    self.send_header(key, value)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _answer
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
