@@ -8,12 +8,12 @@ import orjson
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context, Principal
 from cumulet.core.errors import Fault
+from cumulet.gateway import policies
 from cumulet.gateway.exchange import Exchange
-from cumulet.gateway.rest_api import policies
+from cumulet.gateway.policies import PolicyError, Question
 from cumulet.gateway.rest_api.access import grant_of
 from cumulet.gateway.rest_api.call import caller_identity
 from cumulet.gateway.rest_api.compiled import function_of
-from cumulet.gateway.rest_api.policies import PolicyError, Question
 from cumulet.gateway.rest_api.refusals import Refusal
 from cumulet.gateway.rest_api.variables import with_stage_variables
 from cumulet.gateway.websocket_api.backends import RouteBackends, error_message

@@ -12,9 +12,9 @@ import orjson
 
 from cumulet.core.clock import Clock
 from cumulet.core.http import ByteStream, Response
+from cumulet.gateway.buckets import Buckets
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.rest_api import call as rest_calls
-from cumulet.gateway.rest_api.meter import Buckets
 from cumulet.gateway.websocket import handshake
 from cumulet.gateway.websocket.session import GOING_AWAY, POLICY, UNSUPPORTED, ClientTooSlow, WebSocket
 from cumulet.gateway.websocket_api.access import Access
