@@ -26,7 +26,7 @@ from cumulet.gateway.exchange import Door, Exchange, Service
 from cumulet.gateway.execute_api import ExecuteApi
 from cumulet.gateway.front_door import FrontDoor, open_front_door
 from cumulet.gateway.function_urls import Cors
-from cumulet.gateway.http import HttpServer
+from cumulet.gateway.http import HttpLimits, HttpServer
 from cumulet.gateway.http_api.backends import Backends as HttpApiBackends
 from cumulet.gateway.http_api.kind import HttpApis
 from cumulet.gateway.http_api.serving import make_serving as make_http_serving
@@ -106,7 +106,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
 
         gateway: Gateway  # made last; it exists before the first request does
         (spool := settings.data / "spool").mkdir(mode=0o700, exist_ok=True)
-        http = HttpServer(lambda request: gateway(request), spool_folder=spool)
+        http = HttpServer(lambda request: gateway(request), spool_folder=spool, limits=HttpLimits(each=settings.client_connections))
         front = await open_front_door(http, settings, lambda name: apis.has_domain(name))
         endpoint, addresses = front.endpoint, front.addresses
 
@@ -183,7 +183,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         http_client, usage = HttpClient(), UsageCounts(store, clock)
         closing.push_async_callback(http_client.close)
         door = SignedDoor(lambda request: gateway(request), partial(_integration_credentials, keys, clock), lambda: endpoint)
-        backends = Backends(functions.resolve, invoker, asynchronous, http_client.send, door.send)
+        backends = Backends(functions.resolve, invoker, asynchronous, http_client.send, door.send, settings.integration_timeout_s)
         rest_serving = make_serving(clock, backends, signed, usage)
         rest_apis = RestApis(rest_serving)
         rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))

@@ -63,6 +63,21 @@ def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None
 )
 @click.option("--tls-only", is_flag=True, help="Plain HTTP on loopback alone; tell addresses as https.")
 @click.option("--no-compression", is_flag=True, help="Function URLs and HTTP APIs answer uncompressed, as they do on AWS.")
+@click.option(
+    "--integration-timeout",
+    type=click.FloatRange(0.05, 3600),
+    default=29.0,
+    envvar="CUMULET_INTEGRATION_TIMEOUT",
+    show_default=True,
+    help="Seconds that the integration of an API may take when it does not say itself.",
+)
+@click.option(
+    "--client-connections",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Connections, and requests at once, of one address; this machine's own are not counted.",
+)
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder. [env: CUMULET_DATA]")
 @click.option(
     "--root-key", callback=_key_pair, envvar="CUMULET_ROOT_KEY", metavar="ID:SECRET", help="Key pair of account 000000000000."
@@ -104,6 +119,8 @@ def command(
     tls_certs: Path | None,
     tls_only: bool,
     no_compression: bool,
+    integration_timeout: float,
+    client_connections: int,
     data: Path | None,
     root_key: tuple[str, str] | None,
     durability: Literal["sync", "os"],
@@ -134,6 +151,8 @@ def command(
         port=port,
         tls=TlsSettings(tls_port, tls, tls_certs, tls_only) if tls_port is not None else None,
         is_compressing=not no_compression,
+        integration_timeout_s=integration_timeout,
+        client_connections=client_connections,
         url_style=url_style,
         root_key=root_key,
         durability=durability,

@@ -28,6 +28,8 @@ class Settings:
     invocations wait for room. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a
     free one.
     `is_compressing`: function URLs and HTTP APIs answer in gzip or Brotli who asks for it.
+    `integration_timeout_s` is for integrations of APIs that say none themselves; `client_connections` bounds the connections, and
+    the requests in flight, of one address other than this machine's own.
     `url_style` is how addresses of APIs and function URLs are told (`gateway/names.py`).
     `websocket_idle_s` and `websocket_life_s` bound how long a client of a WebSocket API may be silent, and stay at all.
     `log_format` is how the node's own log on stderr reads.
@@ -37,6 +39,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     tls: TlsSettings | None = None
+    integration_timeout_s: float = 29.0
+    client_connections: int = 1000
     is_compressing: bool = True
     url_style: Literal["auto", "host", "path"] = "auto"
     root_key: tuple[str, str] | None = None

@@ -5,6 +5,8 @@ Knows nothing of AWS, services or paths; how one connection speaks is `http1.py`
 
 import asyncio
 import contextlib
+import functools
+import ipaddress
 import logging
 import socket
 import ssl
@@ -16,6 +18,7 @@ from typing import Protocol
 
 from cumulet.core.http import Request, Response
 from cumulet.gateway.http1 import Connection
+from cumulet.gateway.http_heads import refusal
 from cumulet.gateway.http_limits import HttpLimits
 from cumulet.gateway.spool import Spool
 
@@ -26,6 +29,7 @@ log = logging.getLogger("cumulet.http")
 Handle = Callable[[Request], Awaitable[Response]]
 """Answers one request. Must not raise: what it cannot answer is a 500 of its own making."""
 
+LOOPBACK = "loopback"
 _BACKLOG = 1024
 _PAUSE_S = 0.1
 
@@ -34,6 +38,8 @@ class Client(Protocol):
     """One connection, as the server sees it. A deadline is a time of the server's clock; once it has passed, `expire` is called."""
 
     write_deadline: float
+    source: str
+    """Whose share it counts for; "" when nobody's."""
 
     @property
     def read_deadline(self) -> float: ...
@@ -54,6 +60,9 @@ class HttpServer:
         self.limits = limits or HttpLimits()
         self.connections: set[Client] = set()
         self.bodies_bytes = 0
+        self.idle_s = self.limits.idle_s
+        self._connected: dict[str, int] = {}
+        self._asking: dict[str, int] = {}
         self.is_draining = False
         self.now = 0.0
         self.date = ""
@@ -110,13 +119,47 @@ class HttpServer:
         for connection in list(self.connections):
             connection.abort()
 
-    async def answer(self, request: Request) -> Response:
-        """The handler's answer, whatever happens."""
+    async def answer(self, request: Request, spool: Spool | None = None) -> Response:
+        """The handler's answer, whatever happens; `spool` has the body where it is not in the request yet."""
+        source = self.source_of(request.source_ip)
+        if source and not self._take(self._asking, source):
+            return refusal(429)
         try:
+            if spool is not None:
+                request.body = await spool.take()
             return await self.handle(request)
         except Exception:
             log.exception("a handler let an exception through")
             return Response(500)
+        finally:
+            if source:
+                _give_back(self._asking, source)
+
+    def source_of(self, source_ip: str) -> str:
+        """Whose share an address counts for; "" for those that are not counted."""
+        source = source_of(source_ip)
+        return "" if source == LOOPBACK and self.limits.is_loopback_free else source
+
+    def admit(self, connection: Client, *, is_counted: bool) -> bool:
+        """Count a connection among all, and among its source's unless it is already; whether there is room for it."""
+        self.connections.add(connection)
+        has_room = is_counted or not connection.source or self._take(self._connected, connection.source)
+        if not has_room:
+            connection.source = ""
+        return has_room and len(self.connections) <= self.limits.connections and not self.is_draining
+
+    def hand_on(self, old: Client, new: Client) -> None:
+        """A connection goes on as another object, which takes its place and its share."""
+        self.connections.discard(old)
+        self.connections.add(new)
+        new.source, old.source = old.source, ""
+
+    def _take(self, counts: dict[str, int], source: str) -> bool:
+        taken = counts.get(source, 0)
+        if taken >= self.limits.each:
+            return False
+        counts[source] = taken + 1
+        return True
 
     def new_spool(self) -> Spool:
         """For a body that comes in pieces."""
@@ -124,6 +167,9 @@ class HttpServer:
 
     def forget(self, connection: Client) -> None:
         self.connections.discard(connection)
+        if connection.source:
+            _give_back(self._connected, connection.source)
+            connection.source = ""
         if not self.connections:
             self._emptied.set()
 
@@ -133,27 +179,34 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                client, _ = await loop.sock_accept(listener)
+                client, address = await loop.sock_accept(listener)
             except OSError:  # out of file descriptors, most likely: others must end first
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            if len(self.connections) + self._handshakes >= self.limits.connections:
+            source = self.source_of(str(address[0]))
+            if len(self.connections) + self._handshakes >= self.limits.connections or not self._may_shake_hands(source):
                 client.close()
                 continue
             self._handshakes += 1
-            self._spawn(self._shake_hands(client, context))
+            self._spawn(self._shake_hands(client, context, source))
 
-    async def _shake_hands(self, client: socket.socket, context: ssl.SSLContext) -> None:
+    def _may_shake_hands(self, source: str) -> bool:
+        return not source or self._take(self._connected, source)
+
+    async def _shake_hands(self, client: socket.socket, context: ssl.SSLContext, source: str) -> None:
         loop = asyncio.get_running_loop()
+        connection = Connection(self, is_counted=True)
         try:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(
-                lambda: Connection(self), client, ssl=context, ssl_handshake_timeout=self.limits.head_s, ssl_shutdown_timeout=3.0
+                lambda: connection, client, ssl=context, ssl_handshake_timeout=self.limits.head_s, ssl_shutdown_timeout=3.0
             )
         except (OSError, EOFError):  # no TLS, no certificate that it likes, or it went: the client's affair
             client.close()
         finally:
             self._handshakes -= 1
+            if source and not connection.is_made:
+                _give_back(self._connected, source)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -162,7 +215,31 @@ class HttpServer:
 
     def _tick(self) -> None:
         self.now = time.monotonic()
+        self.idle_s = self.limits.idle_s / (5 if len(self.connections) > 0.9 * self.limits.connections else 1)
         self.date = f"Date: {formatdate(usegmt=True)}\r\n"
+
+
+def _give_back(counts: dict[str, int], source: str) -> None:
+    counts[source] -= 1
+    if not counts[source]:
+        del counts[source]
+
+
+@functools.lru_cache(maxsize=4096)
+def source_of(source_ip: str) -> str:
+    """An address as its share is counted: an IPv6 network of 64 bits is one customer's."""
+    if not source_ip:
+        return LOOPBACK
+    try:
+        address = ipaddress.ip_address(source_ip.partition("%")[0])
+    except ValueError:
+        return source_ip
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        elif not address.is_loopback:
+            return str(ipaddress.IPv6Network((address, 64), strict=False))
+    return LOOPBACK if address.is_loopback else str(address)
 
 
 async def _listener(host: str, port: int) -> socket.socket:

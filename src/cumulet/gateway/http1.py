@@ -68,9 +68,12 @@ def _forbids_upgrade(name: str, value: str) -> bool:
 class Connection(asyncio.Protocol):
     """One client. Callbacks of the parser build the request; `_answer_all` owes the answers, in order."""
 
-    def __init__(self, server: "HttpServer") -> None:
+    def __init__(self, server: "HttpServer", *, is_counted: bool = False) -> None:
+        self.is_made = False
+        self._is_counted = is_counted
         self.read_deadline = _NEVER
         self.write_deadline = _NEVER
+        self.source = ""
         self._server = server
         self._limits = server.limits
         self._parser = httptools.HttpRequestParser(self)
@@ -102,15 +105,16 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._source_ip = str(peer[0]) if peer else ""
+        self.source = self._server.source_of(self._source_ip)
+        self.is_made = True
+        self.read_deadline = self._server.now + self._limits.head_s
+        has_room = self._server.admit(self, is_counted=self._is_counted)
         if transport.get_extra_info("sslcontext") is not None:
             self._scheme = "https"
             if transport.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
                 self._switch_to_http2()
                 return
-        server = self._server
-        server.connections.add(self)
-        self.read_deadline = server.now + self._limits.head_s
-        if len(server.connections) > self._limits.connections or server.is_draining:
+        if not has_room:
             self._refuse(503)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -145,7 +149,6 @@ class Connection(asyncio.Protocol):
         if self._is_new:
             self._is_new = False
             if data.startswith(PREFACE):  # who begins so knows already that HTTP/2 is spoken here
-                self._server.connections.discard(self)
                 self._switch_to_http2().data_received(data)
                 return
         self._unread_bytes += len(data)
@@ -328,8 +331,7 @@ class Connection(asyncio.Protocol):
         head = status_line(101) + self._server.date + header_lines(response.headers)
         head += f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
         upgraded = UpgradedConnection(self._server, self._transport, read_ahead, is_lost=self._is_lost)
-        self._server.connections.discard(self)
-        self._server.connections.add(upgraded)
+        self._server.hand_on(self, upgraded)
         upgraded.start(head.encode(), response.run)
         if self._server.is_draining:
             upgraded.close_when_idle()
@@ -367,7 +369,7 @@ class Connection(asyncio.Protocol):
 
         self._is_input_done = True
         other = Http2Connection(self._server, self._transport, self._source_ip, self._scheme)
-        self._server.connections.add(other)
+        self._server.hand_on(self, other)
         other.start()
         return other
 
@@ -388,9 +390,7 @@ class Connection(asyncio.Protocol):
             if turn.request is None:
                 response = refusal(turn.status)
             else:
-                if turn.spool is not None:
-                    turn.request.body = await turn.spool.take()
-                response = await server.answer(turn.request)
+                response = await server.answer(turn.request, turn.spool)
             self._release(turn)
             if response.status == 101:
                 if turn.read_ahead is not None:
@@ -410,7 +410,7 @@ class Connection(asyncio.Protocol):
         if is_last or self._is_input_done or server.is_draining:
             self._finish()
         elif not self._is_in_message:
-            self.read_deadline = server.now + self._limits.idle_s
+            self.read_deadline = server.now + server.idle_s
 
     async def _send(self, turn: _Turn, response: Response, is_last: bool) -> None:
         transport = self._transport

@@ -81,6 +81,7 @@ class Http2Connection(asyncio.Protocol):
 
     def __init__(self, server: "HttpServer", transport: asyncio.Transport, source_ip: str, scheme: str) -> None:
         self.write_deadline = _NEVER
+        self.source = ""
         self._server, self._limits = server, server.limits
         self._transport = transport
         self._source_ip, self._scheme = source_ip, scheme
@@ -304,7 +305,7 @@ class Http2Connection(asyncio.Protocol):
         if stream.window is not None and not stream.window.done():
             stream.window.set_result(None)
         if self._streams.pop(stream.id, None) is not None and not self._streams and not self._is_deaf:
-            self._idle_deadline = self._server.now + self._limits.idle_s
+            self._idle_deadline = self._server.now + self._server.idle_s
 
     # Answers
 
@@ -316,8 +317,7 @@ class Http2Connection(asyncio.Protocol):
     async def _work(self, stream: _Stream) -> None:
         response = Response(500)
         try:
-            stream.request.body = await stream.body.take()
-            response = await self._server.answer(stream.request)
+            response = await self._server.answer(stream.request, stream.body)
             self._server.bodies_bytes -= stream.body.size
             stream.body.size = 0
             await self._send(stream, response)

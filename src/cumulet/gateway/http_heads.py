@@ -12,6 +12,8 @@ _OURS = frozenset(
     ("connection", "content-length", "date", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
 
+_CODES = {413: "RequestEntityTooLargeException", 429: "TooManyRequestsException", 503: "ServiceUnavailable"}
+
 
 @functools.lru_cache(maxsize=4096)
 def _header_prefix(name: str) -> str:
@@ -42,7 +44,7 @@ def sound_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def refusal(status: int) -> Response:
     """What a client is told whose bytes are no request for anybody; in JSON, which most clients here can read."""
-    code = {413: "RequestEntityTooLargeException", 503: "ServiceUnavailable"}.get(status, "BadRequest")
+    code = _CODES.get(status, "BadRequest")
     headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
     return Response(status, headers, b'{"message":"%b"}' % HTTPStatus(status).phrase.encode())
 

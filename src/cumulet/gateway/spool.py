@@ -3,6 +3,7 @@ hold disk instead of memory.
 """
 
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -28,12 +29,12 @@ class Spool:
         """Raises OSError when the disk is full. Writing goes to the page cache: quick enough for the event loop."""
         self.size += len(data)
         if self._file is not None:
-            self._file.write(data)
+            _write_all(self._file, data)
             return
         self._pieces.append(data)
         if self._folder is not None and self.size > self._threshold_bytes:
             self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-            self._file.write(b"".join(self._pieces))
+            _write_all(self._file, b"".join(self._pieces))
             self._pieces.clear()
 
     async def take(self) -> bytes:
@@ -55,9 +56,15 @@ class Spool:
             self._file = None
 
 
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """An unbuffered file may take a part only, when the disk is nearly full."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
 def _read_all(file: BinaryIO, size: int) -> bytes:
-    file.seek(0)
-    body = file.read(size)
+    body = os.pread(file.fileno(), size, 0)
     if len(body) != size:
         raise OSError(f"a spooled body of {size} bytes came back as {len(body)}")
     return body

@@ -32,6 +32,7 @@ class UpgradedConnection(asyncio.Protocol):
     def __init__(self, server: Server, transport: asyncio.Transport, read_ahead: bytes, *, is_lost: bool) -> None:
         self.read_deadline = float("inf")
         self.write_deadline = float("inf")
+        self.source = ""
         self._server = server
         self._transport = transport
         self._pieces = [read_ahead] if read_ahead else []

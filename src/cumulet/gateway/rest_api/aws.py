@@ -58,7 +58,7 @@ class ServiceCall:
         role = with_stage_variables(credentials, call.variables) if credentials else None
         place = Place(call.stage.place.account, uri.region)
         try:
-            async with asyncio.timeout(call.method.integration.timeout_s):
+            async with asyncio.timeout(self._backends.timeout_s(call.method.integration)):
                 return await self._backends.send_signed(request, uri.service, uri.region, place, role)
         except TimeoutError:
             raise Refusal("INTEGRATION_TIMEOUT", "Endpoint request timed out") from None

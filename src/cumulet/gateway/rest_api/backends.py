@@ -8,10 +8,11 @@ from cumulet.core.arn import parse_arn
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.gateway.rest_api.call import Call
+from cumulet.gateway.rest_api.compiled import CompiledIntegration
 from cumulet.gateway.rest_api.refusals import Refusal, server_error
 from cumulet.invoke.contract import AsyncInvoker, Invocation, InvocationResult, Invoker, Resolve
 from cumulet.invoke.streaming import StreamedInvocation, invoke_streamed
-from cumulet.services.rest_apis.model import Place
+from cumulet.services.rest_apis.model import DEFAULT_TIMEOUT_MS, Place
 
 SendHttp = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[Response]]
 """(method, URL, headers, body) -> the whole response. Raises OSError when there is none."""
@@ -29,6 +30,11 @@ class Backends:
     async_invoker: AsyncInvoker
     send_http: SendHttp
     send_signed: SendSigned
+    usual_timeout_s: float = DEFAULT_TIMEOUT_MS / 1000
+
+    def timeout_s(self, integration: CompiledIntegration) -> float:
+        """How long an integration may take: what it says, else what is usual on this node."""
+        return self.usual_timeout_s if integration.timeout_s is None else integration.timeout_s
 
     async def invoke(self, call: Call, function_arn: str, payload: bytes, timeout_s: float) -> InvocationResult:
         """Run a function of the API's own account. Raises Refusal when it cannot be run, or not in time."""

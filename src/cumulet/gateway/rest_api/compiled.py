@@ -55,7 +55,7 @@ class CompiledIntegration:
     templates: CompiledTemplates
     passthrough: str
     content_handling: str | None
-    timeout_s: float
+    timeout_s: float | None
     responses: Sequence[CompiledResponse]
     cache_keys: Sequence[str]
     cache_namespace: str
@@ -259,13 +259,18 @@ def _compile_integration(integration: Document) -> CompiledIntegration:
         templates=CompiledTemplates(integration.get("requestTemplates")),
         passthrough=integration.get("passthroughBehavior") or "WHEN_NO_MATCH",
         content_handling=integration.get("contentHandling"),
-        timeout_s=(integration.get("timeoutInMillis") or DEFAULT_TIMEOUT_MS) / 1000,
+        timeout_s=_timeout_s(integration.get("timeoutInMillis")),
         responses=[_compile_response(each) for each in (integration.get("integrationResponses") or {}).values()],
         cache_keys=integration.get("cacheKeyParameters") or (),
         cache_namespace=integration.get("cacheNamespace") or "",
         function=function_of(uri),
         is_streaming=integration.get("responseTransferMode") == "STREAM",
     )
+
+
+def _timeout_s(timeout_ms: int | None) -> float | None:
+    """None for one that was not set: the default is written into every record, as on AWS."""
+    return timeout_ms / 1000 if timeout_ms and timeout_ms != DEFAULT_TIMEOUT_MS else None
 
 
 def function_of(uri: str) -> str | None:

@@ -27,7 +27,7 @@ class HttpCall:
         call.note(f"Sending request to {url}")
         body = b"" if outgoing.method in ("GET", "HEAD") and not outgoing.body else outgoing.body
         try:
-            async with asyncio.timeout(call.method.integration.timeout_s):
+            async with asyncio.timeout(self._backends.timeout_s(call.method.integration)):
                 response = await self._backends.send_http(outgoing.method, url, headers, body)
         except TimeoutError:
             call.note("Execution failed due to a timeout error")

@@ -59,7 +59,7 @@ class Integrations:
             return Response(200, [("Content-Type", "application/json")], b"")
         if integration.is_streaming:
             return await self._stream(call, function, event)
-        result = await self._backends.invoke(call, function, event, integration.timeout_s)
+        result = await self._backends.invoke(call, function, event, self._backends.timeout_s(integration))
         call.note("Endpoint response body before transformations", result.payload)
         if result.function_error is not None:
             call.note("Lambda execution failed with status 200 due to customer function error")
@@ -73,7 +73,7 @@ class Integrations:
 
     async def _stream(self, call: Call, function: str, event: bytes) -> Response:
         """The function's stream as the body: a prelude with status and headers comes first."""
-        streamed = await self._backends.stream(call, function, event, call.method.integration.timeout_s)
+        streamed = await self._backends.stream(call, function, event, self._backends.timeout_s(call.method.integration))
         if not streamed.is_streamed and (await streamed.result).function_error is not None:
             raise server_error(502)
         parts = streamed.parts()
@@ -124,7 +124,7 @@ class Integrations:
             await self._backends.accept(call, function, payload)
             return answer_of(call, Response(202, [], b""), None)
         _check_json(call, payload)
-        result = await self._backends.invoke(call, function, payload, integration.timeout_s)
+        result = await self._backends.invoke(call, function, payload, self._backends.timeout_s(integration))
         headers = [("Content-Type", "application/json"), ("x-amzn-RequestId", call.request_id)]
         if result.function_error is not None:
             headers.append(("X-Amz-Function-Error", result.function_error))
