@@ -40,6 +40,7 @@ class InProcess:
         self._wire = load_service("dynamodb")
         self._serializer = create_serializer("json", include_validation=False)
         self._parser = create_parser("json")
+        self.loop.run_until_complete(asyncio.sleep(0))  # the loops begin
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         return self.loop.run_until_complete(self.answer(operation, request))
@@ -64,6 +65,8 @@ class InProcess:
         raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
         parsed: dict[str, Any] = self._parser.parse(raw, _MODEL.operation_model(operation).output_shape)
         if response.status >= 300:
+            shape = _MODEL.shape_for_error_code(parsed["Error"]["Code"])
+            parsed.update(self._parser.parse(raw, shape) if shape is not None else {})
             raise ClientError(parsed, operation)
         del parsed["ResponseMetadata"]
         return parsed

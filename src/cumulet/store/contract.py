@@ -7,7 +7,7 @@ A *shard* names the key space of one transaction: all that must change together 
 spans two, so that shards can later live on different servers. Keys are relative to their shard.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -26,6 +26,10 @@ class Reader(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """The value at `key`, None when absent."""
+        ...
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values at several keys, in their order."""
         ...
 
     def scan(

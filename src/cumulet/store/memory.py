@@ -2,7 +2,7 @@
 
 import bisect
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from cumulet.store.contract import Reader, StoreClosed, T, Txn
 from cumulet.store.overlay import Overlay
@@ -17,6 +17,9 @@ class _Shard:
 
     def get(self, key: bytes) -> bytes | None:
         return self.values.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.values.get(key) for key in keys]
 
     def scan(
         self, start: bytes, end: bytes | None = None, *, reverse: bool = False, limit: int | None = None

@@ -1,6 +1,6 @@
 """Changes on top of a view: what a transaction sees of itself before it is committed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cumulet.store.contract import Reader
 
@@ -16,6 +16,9 @@ class Overlay:
         if key in self.changes:
             return self.changes[key]
         return self._base.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys] if self.changes else self._base.get_many(keys)
 
     def put(self, key: bytes, value: bytes) -> None:
         self.changes[key] = value

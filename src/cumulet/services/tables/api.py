@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from cumulet.core.clock import Clock
 from cumulet.core.operations import Handler, operations_of
 from cumulet.services.tables import storage
+from cumulet.services.tables.api_batches import BatchOperations
+from cumulet.services.tables.api_items import ItemOperations
+from cumulet.services.tables.api_queries import QueryOperations
 from cumulet.services.tables.api_settings import SettingOperations
 from cumulet.services.tables.api_tables import TableOperations
+from cumulet.services.tables.api_transactions import TransactionOperations
 from cumulet.services.tables.catalogue import Catalogue
 from cumulet.services.tables.census import Census
 from cumulet.services.tables.changes import Changes
+from cumulet.services.tables.data import Data
 from cumulet.services.tables.item_keys import keys_of
 from cumulet.services.tables.jobs import Jobs
 from cumulet.services.tables.streams import Streams
+from cumulet.services.tables.throughput import Buckets
 from cumulet.services.tables.ttl import Expiries
 from cumulet.services.tables.upkeep import Upkeep
 from cumulet.store.contract import Store
@@ -38,9 +44,14 @@ class TablesService:
         )
         self._expiries = Expiries(store, clock, upkeep.delete_due, self.streams.added)
         jobs = self._jobs = Jobs(store, upkeep.steps)
+        data = self.data = Data(store, clock, self._catalogue_of, changes, self.streams, Buckets(clock))
         self.handlers: Mapping[str, Handler] = operations_of(
             TableOperations(store, clock, self._catalogue_of, jobs, census, self.streams),
             SettingOperations(store, clock, self._catalogue_of, jobs),
+            ItemOperations(data),
+            BatchOperations(data),
+            QueryOperations(data),
+            TransactionOperations(data),
         )
 
     async def open(self) -> None:
@@ -48,7 +59,7 @@ class TablesService:
         for shard in await self._store.list_shards():
             if storage.find_place(shard) is not None:
                 await self._jobs.recover(shard)
-                await self.streams.recover(shard)
+                self.streams.recover(shard)
                 self._expiries.recover(shard)
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -109,5 +109,6 @@ class Jobs:
             while job is not None:
                 current = job
                 job = await self._store.write(shard, lambda txn, current=current: advance(txn, current))  # type: ignore[misc]
+                await asyncio.sleep(0)  # others come first
         except StoreClosed:
             log.info("work on a table waits for the next start of the node")

@@ -78,8 +78,8 @@ def delete_document(txn: Txn, *path: str | int) -> None:
     txn.delete(pack(*path))
 
 
-def list_documents(reader: Reader, *path: str | int) -> Iterator[Document]:
-    for _, data in reader.scan(*prefix_range(*path)):
+def list_documents(reader: Reader, *path: str | int, limit: int | None = None) -> Iterator[Document]:
+    for _, data in reader.scan(*prefix_range(*path), limit=limit):
         yield orjson.loads(data)
 
 

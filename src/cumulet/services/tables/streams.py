@@ -38,6 +38,7 @@ class Streams:
         """The table has a new stream, or none."""
         if table.stream is None:
             return
+        self._shards.add(storage.shard_of(place))
         document = {
             "table": table.name,
             "number": table.number,
@@ -120,11 +121,8 @@ class Streams:
 
     # Trimming
 
-    async def recover(self, shard: str) -> None:
-        self._shards.add(shard)
-
-    def seen(self, shard: str) -> None:
-        """There is a table in the shard."""
+    def recover(self, shard: str) -> None:
+        """There are tables in the shard."""
         self._shards.add(shard)
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -27,10 +27,11 @@ class Buckets:
         self._clock = clock
         self._levels: dict[tuple[str, int, str, bool], tuple[float, float]] = {}
 
-    def take(self, shard: str, table: Table, cost: dict[str, float], *, is_write: bool) -> None:
-        """Pay what an operation costs, by index name, "" for the table. Raises ProvisionedThroughputExceeded, and takes nothing.
+    def take(self, shard: str, table: Table, cost: dict[str, float], *, is_admitted: bool = False) -> None:
+        """Pay what a write costs, by index name, "" for the table. Raises ProvisionedThroughputExceeded, and takes nothing.
 
-        A bucket that holds something gives more than it holds, once: an item larger than a second's capacity can be had.
+        A bucket that holds a second's worth gives more than it holds, once: so an item larger than that can be written. One that
+        `admit` let through is paid for whatever it costs.
         """
         if table.billing == ON_DEMAND:
             return
@@ -39,14 +40,23 @@ class Buckets:
             throughput = _throughput_of(table, name)
             if throughput is None or not units:
                 continue
-            rate = throughput.writes if is_write else throughput.reads
-            key = (shard, table.number, name if throughput is not table.throughput else "", is_write)
-            level, now_s = self._level(key, rate)
-            if level < min(units, float(rate)):
+            key = (shard, table.number, name if throughput is not table.throughput else "", True)
+            level, now_s = self._level(key, throughput.writes)
+            if level < min(units, float(throughput.writes)) and not is_admitted:
                 raise ProvisionedThroughputExceeded(_OF_INDEX if key[2] else _OF_TABLE)
             found.append((key, level - units, now_s))
         for key, level, now_s in found:
             self._levels[key] = (level, now_s)
+
+    def admit(self, shard: str, table: Table) -> None:
+        """Whether a write may be tried. Raises ProvisionedThroughputExceeded."""
+        if table.billing == ON_DEMAND:
+            return
+        names = ("", *(index.name for index in table.written_indexes if index.is_global))
+        for name in names:
+            throughput = _throughput_of(table, name) or table.throughput
+            if self._level((shard, table.number, name, True), throughput.writes)[0] < 1:
+                raise ProvisionedThroughputExceeded(_OF_INDEX if name else _OF_TABLE)
 
     def check(self, shard: str, table: Table, name: str = "") -> None:
         """Whether a read may begin whose cost is only known at its end. Raises ProvisionedThroughputExceeded."""

@@ -30,6 +30,7 @@ class Written:
     old: bytes | None
     old_item: Item | None
     new_item: Item | None
+    new_size: int
     cost: Cost
 
 
@@ -37,7 +38,7 @@ class Writer:
     """Carries out plans in the transactions of one shard."""
 
     def __init__(self, shard: str, catalogue: Catalogue, changes: Changes, buckets: Buckets) -> None:
-        self._shard = shard
+        self.shard = shard
         self._catalogue = catalogue
         self._changes = changes
         self._buckets = buckets
@@ -54,20 +55,22 @@ class Writer:
         keys, key = self.locate(txn, plan)
         if plan.is_blind and not tells_cost and keys.table.is_plain:
             self._put_blindly(txn, plan, key)
-            return Written(keys.table, key, None, None, plan.item, {})
+            return Written(keys.table, key, None, None, plan.item, plan.size, {})
         return self.write_at(txn, plan, keys, key, now_ms)
 
-    def write_at(self, txn: Txn, plan: WritePlan, keys: ItemKeys, key: bytes, now_ms: int, *, factor: float = 1.0) -> Written:
-        """The same at a known key. `factor` is 2 in transactions."""
+    def write_at(
+        self, txn: Txn, plan: WritePlan, keys: ItemKeys, key: bytes, now_ms: int, *, factor: float = 1.0, is_admitted: bool = False
+    ) -> Written:
+        """The same at a known key. `factor` is 2 in transactions; `is_admitted`: it is not refused for what it costs."""
         old = txn.get(key)
         old_item = storage.item_of(old) if old is not None and not (plan.is_blind and keys.table.is_plain) else None
         check(plan, old_item, old)
         new_item, new = self._made(plan, keys, old_item, old)
-        cost = self._changes.write(txn, self._shard, keys, key, old, new, new_item=new_item, old_item=old_item, now_ms=now_ms)
+        cost = self._changes.write(txn, self.shard, keys, key, old, new, new_item=new_item, old_item=old_item, now_ms=now_ms)
         if factor != 1.0:
             cost = {name: units * factor for name, units in cost.items()}
-        self._buckets.take(self._shard, keys.table, cost, is_write=True)
-        return Written(keys.table, key, old, old_item, new_item, cost)
+        self._buckets.take(self.shard, keys.table, cost, is_admitted=is_admitted)
+        return Written(keys.table, key, old, old_item, new_item, storage.size_of(new) if new is not None else 0, cost)
 
     def _put_blindly(self, txn: Txn, plan: WritePlan, key: bytes) -> None:
         if plan.item is not None:
