@@ -183,7 +183,9 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         http_client, usage = HttpClient(), UsageCounts(store, clock)
         closing.push_async_callback(http_client.close)
         door = SignedDoor(lambda request: gateway(request), partial(_integration_credentials, keys, clock), lambda: endpoint)
-        backends = Backends(functions.resolve, invoker, asynchronous, http_client.send, door.send, settings.integration_timeout_s)
+        backends = Backends(
+            functions.resolve, invoker, asynchronous, http_client.send, door.send, settings.integration_timeout_s or 29.0
+        )
         rest_serving = make_serving(clock, backends, signed, usage)
         rest_apis = RestApis(rest_serving)
         rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
@@ -195,8 +197,10 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         connections = websocket_apis.connections
         metrics.gauges.append(Gauge("cumulet_websockets", "Clients of WebSocket APIs.", (), lambda: {(): len(connections)}))
 
-        http_backends = HttpApiBackends(functions.resolve, invoker, http_client.send, door.send)
-        http_apis = HttpApis(make_http_serving(clock, http_backends, signed, sink.take))
+        http_backends = HttpApiBackends(
+            functions.resolve, invoker, http_client.send, door.send, settings.integration_timeout_s or 30.0
+        )
+        http_apis = HttpApis(make_http_serving(clock, http_backends, signed, sink.take, is_compressing=settings.is_compressing))
         domains = CustomDomains((http_apis, websocket_apis), lambda name: rest_apis.find_domain(name) is not None)
         http_control = HttpApisService(
             store,

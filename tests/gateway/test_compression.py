@@ -154,6 +154,17 @@ def test_function_urls_answer_compressed_who_asks(node, name, make_url):
     assert said.stdout == b"hello " * 5000
 
 
+def test_http_apis_do_so_too(node, name, make_url):
+    make_url(node, name, PAGE)
+    arn = node.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"]
+    api = node.client("apigatewayv2").create_api(Name=name, ProtocolType="HTTP", Target=arn)
+    url = f"{node.url}/_aws/execute-api/{api['ApiId']}/"
+    answer = httpx.get(url + "page", headers={"Accept-Encoding": "gzip, br"})
+    assert answer.headers["content-encoding"] == "br"
+    assert answer.text == "hello " * 5000
+    assert "content-encoding" not in httpx.get(url + "picture", headers={"Accept-Encoding": "gzip"}).headers
+
+
 def test_it_can_be_turned_off(start_node, name, make_url):
     node = start_node("--in-memory", "--no-compression")
     url = node.reachable(make_url(node, name, PAGE))

@@ -38,6 +38,13 @@ def make_rest_api(node, name: str) -> str:
     return f"{node.url}/_aws/execute-api/{api['id']}/s/"
 
 
+def make_http_api(node, name: str) -> str:
+    """The same as an HTTP API."""
+    arn = node.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"]
+    api = node.client("apigatewayv2").create_api(Name=name, ProtocolType="HTTP", Target=arn)
+    return f"{node.url}/_aws/execute-api/{api['ApiId']}/"
+
+
 SLOW = """\
 import time
 def handler(event, context):
@@ -51,3 +58,5 @@ def test_how_long_an_integration_may_take_is_a_choice(start_node, name, make_url
     make_url(node, name, SLOW, Timeout=10)
     answer = httpx.get(make_rest_api(node, name), timeout=20)
     assert (answer.status_code, answer.json()) == (504, {"message": "Endpoint request timed out"})
+    answer = httpx.get(make_http_api(node, name), timeout=20)
+    assert (answer.status_code, answer.json()) == (503, {"message": "Service Unavailable"})

@@ -66,10 +66,8 @@ def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None
 @click.option(
     "--integration-timeout",
     type=click.FloatRange(0.05, 3600),
-    default=29.0,
     envvar="CUMULET_INTEGRATION_TIMEOUT",
-    show_default=True,
-    help="Seconds that the integration of an API may take when it does not say itself.",
+    help="Seconds that the integration of an API may take when it does not say itself. [default: 29; HTTP APIs: 30]",
 )
 @click.option(
     "--client-connections",
@@ -119,7 +117,7 @@ def command(
     tls_certs: Path | None,
     tls_only: bool,
     no_compression: bool,
-    integration_timeout: float,
+    integration_timeout: float | None,
     client_connections: int,
     data: Path | None,
     root_key: tuple[str, str] | None,

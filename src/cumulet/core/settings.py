@@ -39,7 +39,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     tls: TlsSettings | None = None
-    integration_timeout_s: float = 29.0
+    integration_timeout_s: float | None = None
     client_connections: int = 1000
     is_compressing: bool = True
     url_style: Literal["auto", "host", "path"] = "auto"

@@ -8,7 +8,7 @@ from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.core.place import Place
 from cumulet.gateway.http_api.call import Call
-from cumulet.gateway.http_api.compiled import Function
+from cumulet.gateway.http_api.compiled import USUAL_TIMEOUT_MS, Function, Integration
 from cumulet.gateway.http_api.refusals import Refusal, server_error, unavailable
 from cumulet.invoke.contract import Invocation, InvocationResult, Invoker, Resolve
 from cumulet.runtimes.contract import FunctionSpec
@@ -32,6 +32,11 @@ class Backends:
     invoker: Invoker
     send_http: SendHttp
     send_signed: SendSigned
+    usual_timeout_s: float = USUAL_TIMEOUT_MS / 1000
+
+    def timeout_s(self, integration: Integration) -> float:
+        """How long an integration may take: what it says, else what is usual on this node."""
+        return self.usual_timeout_s if integration.timeout_s is None else integration.timeout_s
 
     async def invoke(self, call: Call, function: Function, payload: bytes, timeout_s: float) -> InvocationResult:
         """Run a function. Raises Refusal when it cannot be run, or has not answered in time: it then runs on by itself."""

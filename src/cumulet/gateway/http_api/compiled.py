@@ -19,6 +19,8 @@ _FUNCTION = re.compile(
 _STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}|\$stageVariables\.([A-Za-z0-9_]+)")
 _RATE_PER_S, _BURST = 10_000.0, 5_000.0
 
+USUAL_TIMEOUT_MS = 30_000
+
 
 @dataclass(frozen=True, slots=True)
 class Function:
@@ -42,7 +44,7 @@ class Integration:
     broken: str
     payload_version: str
     credentials: str | None
-    timeout_s: float
+    timeout_s: float | None
     request: Mappings
     responses: Mapping[str, Mappings]
 
@@ -157,6 +159,7 @@ def _integration(integration: Document, variables: Mapping[str, str], account: s
     is_function = integration["IntegrationType"] == "AWS_PROXY" and not integration.get("IntegrationSubtype")
     function, broken = find_function(uri, account) if is_function else (None, "")
     credentials = integration.get("CredentialsArn")
+    timeout_ms = integration.get("TimeoutInMillis") or USUAL_TIMEOUT_MS
     return Integration(
         kind=integration["IntegrationType"],
         subtype=integration.get("IntegrationSubtype"),
@@ -166,7 +169,7 @@ def _integration(integration: Document, variables: Mapping[str, str], account: s
         broken=broken,
         payload_version=integration.get("PayloadFormatVersion") or "1.0",
         credentials=with_stage_variables(credentials, variables) if credentials else None,
-        timeout_s=(integration.get("TimeoutInMillis") or 30_000) / 1000,
+        timeout_s=timeout_ms / 1000 if timeout_ms != USUAL_TIMEOUT_MS else None,
         request=Mappings(integration.get("RequestParameters") or {}),
         responses={status: Mappings(each) for status, each in (integration.get("ResponseParameters") or {}).items()},
     )

@@ -50,7 +50,7 @@ class Integrations:
         if function is None:
             raise server_error(integration.broken)
         event = orjson.dumps(events.event_of(call, integration.payload_version))
-        result = await self._backends.invoke(call, function, event, integration.timeout_s)
+        result = await self._backends.invoke(call, function, event, self._backends.timeout_s(integration))
         if result.function_error is not None:
             call.noted["integration.status"] = 200
             raise server_error(f"The Lambda function returned an error: {result.payload[:1000].decode('utf-8', 'replace')}")
@@ -64,7 +64,7 @@ class Integrations:
         url, headers = _request_of(call, integration)
         body = call.request.body
         try:
-            async with asyncio.timeout(integration.timeout_s):
+            async with asyncio.timeout(self._backends.timeout_s(integration)):
                 response = await self._backends.send_http(method, url, headers, body)
         except TimeoutError:
             raise Refusal(504, "Gateway Timeout", "The integration has not answered in time") from None
@@ -78,7 +78,7 @@ class Integrations:
         place = call.stage.place
         try:
             request, name, region = services.request_of(subtype, parameters, place.region)
-            async with asyncio.timeout(integration.timeout_s):
+            async with asyncio.timeout(self._backends.timeout_s(integration)):
                 response = await self._backends.send_signed(request, name, region, place, integration.credentials)
         except services.ParameterError as error:
             raise Refusal(400, "Bad Request", str(error)) from None

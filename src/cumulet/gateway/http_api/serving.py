@@ -9,6 +9,7 @@ from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.http import Response
 from cumulet.gateway.buckets import Buckets
+from cumulet.gateway.compression import compress_for_web
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.function_urls import preflight, with_cors
 from cumulet.gateway.http_api.access import Access
@@ -29,7 +30,8 @@ _NO_ROUTE = Route("-", "-", None, "NONE", None, frozenset(), None, None)
 class Serving:
     """Answers requests. `sink` takes the lines of access logs."""
 
-    def __init__(self, clock: Clock, access: Access, integrations: Integrations, sink: LogSink) -> None:
+    def __init__(self, clock: Clock, access: Access, integrations: Integrations, sink: LogSink, *, is_compressing: bool) -> None:
+        self._is_compressing = is_compressing
         self.access = access
         self._clock = clock
         self._integrations = integrations
@@ -65,6 +67,8 @@ class Serving:
         response.headers.append(("Apigw-Requestid", exchange.request_id))
         if stage.log is not None:
             self._log(call, response)
+        if self._is_compressing:
+            await compress_for_web(request, response)
         return response
 
     async def _run(self, call: Call, exchange: Exchange) -> Response:
@@ -113,7 +117,9 @@ class Serving:
         self.access.flush(api_id, stage)
 
 
-def make_serving(clock: Clock, backends: Backends, signed: Callable[[Exchange], Context], sink: LogSink) -> Serving:
+def make_serving(
+    clock: Clock, backends: Backends, signed: Callable[[Exchange], Context], sink: LogSink, *, is_compressing: bool
+) -> Serving:
     """The parts put together."""
     access = Access(backends, Issuers(clock, backends.send_http), signed, clock)
-    return Serving(clock, access, Integrations(backends), sink)
+    return Serving(clock, access, Integrations(backends), sink, is_compressing=is_compressing)
