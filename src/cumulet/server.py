@@ -65,10 +65,12 @@ from cumulet.services.rest_apis.api import RestApisService
 from cumulet.services.rest_apis.usage import UsageCounts
 from cumulet.services.tables.api import TablesService
 from cumulet.store.open import open_store
-from cumulet.tenancy.limits import RequestRate
+from cumulet.tenancy.admission import Admission
 from cumulet.tenancy.quotas import Quota, Quotas, read_quotas
 
 _DRAIN_S = 20.0
+_PRIORITY = -10
+"""Above all functions, where the node may: what they do with the processor must not keep it from answering."""
 _ROLE_SESSION_S = 7 * 24 * 3600
 
 
@@ -94,9 +96,11 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
     lines = LineWriter(render=as_text if settings.log_format == "text" else as_json)
     log_to_stderr(lines)
     stop = _stop_on_signals()
+    with contextlib.suppress(PermissionError):  # this thread alone, and the zygotes that it starts: what these fork sets it back
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     clock, metrics, targets = SystemClock(), Metrics(), Targets()
     quotas = _quotas(settings)
-    request_rate = RequestRate(clock, quotas)
+    admission = Admission(clock, quotas)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as closing:
         # What is opened first is closed last: the store outlives everything that writes.
@@ -239,7 +243,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             ),
             apis=apis,
             find_credential=keys.find,
-            rate_limit=request_rate,
+            rate_limit=admission,
             clock=clock,
             metrics=metrics,
             lines=lines,

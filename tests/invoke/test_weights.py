@@ -76,6 +76,19 @@ def test_what_starts_counts_and_is_given_its_share_at_once():
     assert world.changes - before <= 65
 
 
+def test_starts_lower_the_shares_of_what_is_at_work():
+    world, members = World(), []
+    for _ in range(32):
+        world.weights.begin_start("a", 128)
+    for _ in range(32):
+        world.weights.end_start("a", 128)
+        member = Member(scale=128)
+        member.share = ACCOUNT_SHARE
+        world.begin("a", member)
+        members.append(member)
+    assert ACCOUNT_SHARE / 2 < total(members) <= ACCOUNT_SHARE
+
+
 def test_however_it_goes_shares_stay_even_and_changes_are_few():
     dice, world = random.Random(7), World()
     members, busy, begun = [Member(dice.choice([128, 512, 1769])) for _ in range(500)], set(), 0

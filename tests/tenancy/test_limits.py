@@ -3,7 +3,7 @@
 import pytest
 
 from cumulet.core.clock import ManualClock
-from cumulet.tenancy.limits import LogRate, RateExceeded, RequestRate
+from cumulet.tenancy.limits import HoldBack, LogRate, RateExceeded, RequestRate
 from cumulet.tenancy.quotas import Quota, Quotas
 
 
@@ -69,3 +69,13 @@ def test_lines_count_even_when_they_are_empty():
 def test_no_pause_is_longer_than_a_second(size):
     rate = LogRate(ManualClock(), Quotas(Quota(log_bytes_per_s=1)))
     assert rate.take("a", size, 1_000_000) == 1.0
+
+
+def test_the_first_refusals_are_told_at_once_and_many_are_held_back_for_a_second_at_most():
+    clock = ManualClock()
+    hold_back = HoldBack(clock)
+    delays = [hold_back.delay_s("a") for _ in range(1000)]
+    assert delays[50] == 0 and 0 < delays[150] < 1 and max(delays) <= 1
+    assert hold_back.delay_s("b") == 0
+    clock.advance(seconds=5)
+    assert hold_back.delay_s("a") == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from cumulet.tenancy.turns import FairTurns
+from cumulet.tenancy.turns import FairRounds, FairTurns
 
 
 async def test_a_single_one_is_not_behind_a_burst():
@@ -42,3 +42,27 @@ async def test_cancelled_ones_give_their_places_back():
     await asyncio.gather(holder, *waiting, return_exceptions=True)
     async with asyncio.timeout(1), turns.turn("b"):
         assert not len(turns)
+
+
+async def test_in_one_round_of_the_loop_only_so_many_get_on_and_accounts_take_turns():
+    rounds, order = FairRounds(4), []
+
+    async def call(account):
+        if (turn := rounds.enter(account)) is not None:
+            await turn
+        order.append(account)
+
+    burst = [asyncio.ensure_future(call("hog")) for _ in range(400)]
+    await asyncio.sleep(0)
+    assert len(order) == 4
+    await call("victim")
+    assert order.index("victim") <= 12
+    await asyncio.gather(*burst)
+    assert len(order) == 401 and not len(rounds)
+
+
+async def test_who_comes_alone_does_not_wait():
+    rounds = FairRounds(4)
+    for _ in range(100):
+        assert rounds.enter("a") is None
+        await asyncio.sleep(0)

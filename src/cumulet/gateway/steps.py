@@ -35,8 +35,8 @@ Step = Callable[[Exchange], Awaitable[None] | None]
 class RateLimit(Protocol):
     """How many requests an account may make."""
 
-    def take(self, account: str) -> None:
-        """Count one request. Raises the Fault of a caller who asks too often."""
+    def take(self, account: str) -> Awaitable[None] | None:
+        """Count one request, which goes on when what this returns is done. Raises the Fault of a caller who asks too often."""
         ...
 
 
@@ -134,9 +134,9 @@ class Gateway:
         if exchange.signature.service != wanted:
             raise InvalidSignature(f"Credential should be scoped to correct service: '{wanted}'.")
 
-    def _limit_rate(self, exchange: Exchange) -> None:
+    def _limit_rate(self, exchange: Exchange) -> Awaitable[None] | None:
         assert exchange.context is not None
-        self._rate_limit.take(exchange.context.account)
+        return self._rate_limit.take(exchange.context.account)
 
     def _unchunk(self, exchange: Exchange) -> None:
         """A body that comes in signed chunks, or with a trailer, becomes the body itself."""

@@ -60,6 +60,7 @@ def main() -> None:
             pid = -1
         if pid == 0:
             control.close()
+            os.setpriority(os.PRIO_PROCESS, 0, 0)  # the node's and the zygote's own may be higher
             environment.run(request, bases[request["jail"]["base"]], *fds)  # never returns
         for fd in fds:
             os.close(fd)

@@ -11,21 +11,24 @@ from cumulet.core.clock import Clock
 from cumulet.invoke import reports
 from cumulet.invoke.concurrency import Concurrency
 from cumulet.invoke.contract import Invocation, InvocationResult, LogLines, LogSink
-from cumulet.invoke.faults import ServiceUnavailable
+from cumulet.invoke.faults import ServiceUnavailable, TooManyRequests
 from cumulet.invoke.output import OutputLines
 from cumulet.invoke.pool import Member, Pool
 from cumulet.invoke.room import MOST_WAITING
+from cumulet.invoke.weighing import Weighing
 from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, FunctionSpec, InitError, Launch, Runtimes
 from cumulet.runtimes.faults import error_document, exit_document, exit_words
-from cumulet.tenancy.limits import LogRate
+from cumulet.tenancy.limits import HoldBack, LogRate
 from cumulet.tenancy.quotas import Quotas
+from cumulet.tenancy.turns import FairRounds
 
 Credentials = Callable[[FunctionSpec], tuple[str, str, str]]
 """The temporary credentials of a function's role: key id, secret, session token."""
 
 _EXPIRY_INTERVAL_S = 1.0
 _INIT_LIMIT_S = 10.0
-_WEIGHED_AT_ONCE = 4
+_CALLS_A_ROUND = 16
+"""Invocations that begin in one round of the event loop."""
 
 
 class LocalInvoker:
@@ -57,14 +60,22 @@ class LocalInvoker:
         self._provisioning: set[asyncio.Task[None]] = set()
         quotas = quotas or Quotas()
         self._log_rate = LogRate(clock, quotas)
+        self._rounds = FairRounds(_CALLS_A_ROUND, quotas.weight_of)
+        self._hold_back = HoldBack(clock)
         self.concurrency = Concurrency(lambda account: quotas.of(account).concurrency)
         self.pool = Pool(clock, memory_budget_mb, keep_alive_s, quotas.weight_of, most_waiting)
         self.pool.on_lost = self._on_lost
-        self.pool.on_weighed = _weigh
+        self.pool.on_weighed = Weighing().change
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
         """See the contract."""
-        is_reserved = self.concurrency.acquire(spec)
+        if (turn := self._rounds.enter(spec.account)) is not None:
+            await turn
+        try:
+            is_reserved = self.concurrency.acquire(spec)
+        except TooManyRequests:
+            await asyncio.sleep(self._hold_back.delay_s(spec.account))
+            raise
         if not self._running:
             self._none_runs.clear()
         self._running += 1
@@ -320,19 +331,6 @@ class LocalInvoker:
                 self.pool.release(await self._start(spec, is_provisioned=True))
             except (InitError, ServiceUnavailable):
                 await asyncio.sleep(1.0)
-
-
-def _weigh(changes: list[tuple[Member, float]]) -> None:
-    """Tell the kernel. One at a time is quicker done than handed over; many are not worth the event loop's time."""
-    if len(changes) <= _WEIGHED_AT_ONCE:
-        _weigh_all(changes)
-    else:
-        asyncio.get_running_loop().run_in_executor(None, _weigh_all, changes)
-
-
-def _weigh_all(changes: list[tuple[Member, float]]) -> None:
-    for member, cpu_share in changes:
-        member.environment.weigh(cpu_share)
 
 
 def _say(output: OutputLines, line: str | None, now_ms: int) -> None:

@@ -36,6 +36,7 @@ W = TypeVar("W", bound=Weighed)
 class _Account(Generic[W]):
     busy_mb: int = 0
     scale: int = 1
+    scale_at_work: int = 1
     starting: int = 0
     at_work: dict[W, None] = field(default_factory=dict)
 
@@ -64,14 +65,14 @@ class Weights(Generic[W]):
     def begin(self, account: str, member: W) -> list[tuple[W, float]]:
         """It is at work now. Whose share has to be set, and to what: mostly nobody's."""
         found = self._accounts.get(account) or self._add(account)
-        before = found.scale
         _grow(found, member.size_mb)
         found.at_work[member] = None
-        if found.scale == before:
-            if member.scale == before:
+        if found.scale == found.scale_at_work:
+            if member.scale == found.scale:
                 return []
-            member.scale = before
-            return [(member, self._share(account, member.size_mb, before))]
+            member.scale = found.scale
+            return [(member, self._share(account, member.size_mb, found.scale))]
+        found.scale_at_work = found.scale
         changed = []
         for each in found.at_work:
             if each.scale != found.scale:

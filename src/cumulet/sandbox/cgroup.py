@@ -113,6 +113,8 @@ def open_node_group() -> Group:
             continue
         if controller == "memory":
             _try_write(folder, "memory.use_hierarchy", "1")
+        if controller == "cpu":  # together they weigh as much as a process for every core
+            _try_write(folder, "cpu.shares", str(1024 * (os.cpu_count() or 1)))
         found.append((controller, folder))
     if any(controller == "memory" for controller, _ in found):
         return tuple(found + _open_freezer(name))
@@ -317,6 +319,7 @@ def _open_v2(name: str) -> Optional[str]:
                     _write(leaf, "cgroup.procs", pid)
             enabled = " ".join("+" + controller for controller in _V2_WANTED)
             _write(own, "cgroup.subtree_control", enabled)
+            _try_write(os.path.join(own, name + ".node"), "cpu.weight", "1000")  # the node's own, above what it runs
             folder = os.path.join(own, name)
             os.makedirs(folder, exist_ok=True)
             _write(folder, "cgroup.subtree_control", enabled)

@@ -7,6 +7,7 @@ from cumulet.tenancy.quotas import Quotas
 _MOST_KEPT = 10_000
 LINE_BYTES = 200
 """What a line costs beside its bytes."""
+_REFUSALS_PER_S = 100
 _LOG_BURST_S = 1.0
 _LONGEST_PAUSE_S = 1.0
 
@@ -50,6 +51,24 @@ class RequestRate:
             if tokens + (now_s - seen_s) * quota.requests_per_s >= quota.request_burst:
                 del self._buckets[account]
         self._most_kept = 2 * len(self._buckets) + _MOST_KEPT
+
+
+class HoldBack:
+    """Refusals cost the node as much as small calls. The first of an account's are told at once; when there are many they are told
+    later, a second at most, so that who asks again and again asks less often."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._free_at_s: dict[str, float] = {}
+
+    def delay_s(self, account: str) -> float:
+        """Count a refusal; for how long it should be held back, mostly 0."""
+        now_s = self._clock.monotonic_s()
+        free_at_s = min(now_s + 2.0, max(now_s, self._free_at_s.get(account, 0.0)) + 1 / _REFUSALS_PER_S)
+        self._free_at_s[account] = free_at_s
+        if len(self._free_at_s) > _MOST_KEPT:
+            self._free_at_s = {each: at for each, at in self._free_at_s.items() if at > now_s}
+        return max(0.0, free_at_s - now_s - 1.0)
 
 
 class LogRate:
