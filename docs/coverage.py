@@ -14,8 +14,8 @@ MODELS = {
     "cumulet.services.identity": ("iam", "sts"),
     "cumulet.services.logs": ("logs",),
     "cumulet.services.rest_apis": ("apigateway",),
-    "cumulet.services.tables": ("dynamodb",),
     "cumulet.services.http_apis": ("apigatewayv2",),
+    "cumulet.services.tables": ("dynamodb", "dynamodbstreams"),
 }
 """Which models each package answers for."""
 

@@ -49,6 +49,7 @@ from cumulet.invoke.invoker import LocalInvoker
 from cumulet.pollers.contract import Sources
 from cumulet.pollers.family import Pollers
 from cumulet.pollers.mappings import PolledSources, source_mapping
+from cumulet.pollers.table_streams import TableStreamSource
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.node_runtimes import NodeRuntimes
 from cumulet.runtimes.packages import PackageCache
@@ -64,6 +65,7 @@ from cumulet.services.logs.sink import StoreLogSink
 from cumulet.services.rest_apis.api import RestApisService
 from cumulet.services.rest_apis.usage import UsageCounts
 from cumulet.services.tables.api import TablesService
+from cumulet.services.tables.api_streams import TableStreamsService
 from cumulet.store.open import open_store
 from cumulet.tenancy.admission import Admission
 from cumulet.tenancy.quotas import Quota, Quotas, read_quotas
@@ -200,6 +202,8 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         websocket_apis = make_websocket_apis(clock, route_backends, signed, websocket_limits)
         connections = websocket_apis.connections
         metrics.gauges.append(Gauge("cumulet_websockets", "Clients of WebSocket APIs.", (), lambda: {(): len(connections)}))
+        table_streams = TableStreamsService(store, clock, tables.streams)
+        sources.register("dynamodb", TableStreamSource(store, tables.streams))
 
         http_backends = HttpApiBackends(
             functions.resolve, invoker, http_client.send, door.send, settings.integration_timeout_s or 30.0
@@ -223,6 +227,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
                 "apigatewaymanagementapi": Service("apigatewaymanagementapi", websocket_apis.managed.handlers, "execute-api"),
                 "apigatewayv2": Service("apigatewayv2", http_control.handlers, signing_name="apigateway"),
                 "dynamodb": Service("dynamodb", tables.handlers),
+                "dynamodbstreams": Service("dynamodbstreams", table_streams.handlers, "dynamodb"),
                 "lambda": Service("lambda", functions.operations()),
                 "iam": Service("iam", iam.handlers),
                 "sts": Service("sts", sts.handlers),

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from cumulet.core.http import Request
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/([^/,\s]+)/([^/,\s]+)/aws4_request")
-_TARGETS = {"DynamoDB_20120810": "dynamodb", "Logs_20140328": "logs"}
+_TARGETS = {"DynamoDB_20120810": "dynamodb", "DynamoDBStreams_20120810": "dynamodbstreams", "Logs_20140328": "logs"}
 _VERSIONS = {"2010-05-08": "iam", "2011-06-15": "sts"}
 _VERSION = re.compile(r"(?:\A|&)Version=(\d{4}-\d\d-\d\d)(?:&|\Z)")
 _SCANNED_BYTES = 65_536
@@ -38,7 +38,12 @@ def find_service(request: Request, host: str) -> str | None:
     if request.path.startswith("/@connections/"):
         return "apigatewaymanagementapi"  # signed for `execute-api`, which is no service of its own
     name = _signed_for(request) or _target_of(request) or _host_names(host) or _action_of(request) or _path_of(request)
-    return "apigatewayv2" if name == "apigateway" and request.path.startswith("/v2/") else name
+    # Two pairs of services sign with one name.
+    if name == "apigateway" and request.path.startswith("/v2/"):
+        return "apigatewayv2"
+    if name == "dynamodb" and request.header("x-amz-target").startswith("DynamoDBStreams_"):
+        return "dynamodbstreams"
+    return name
 
 
 def _signed_for(request: Request) -> str | None:

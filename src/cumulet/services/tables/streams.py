@@ -7,7 +7,6 @@ for every change, in the order of the changes. Reading is by stream, shard and s
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import orjson
 
@@ -30,7 +29,7 @@ class Streams:
         self._store = store
         self._clock = clock
         self._shards: set[str] = set()
-        self._wakes: dict[tuple[str, int], list[Wake]] = {}
+        self._wakes: dict[tuple[str, str], list[Wake]] = {}
 
     # In the transactions of others
 
@@ -103,9 +102,28 @@ class Streams:
     def newest(self, reader: Reader, stream: Document) -> int | None:
         return self._first(reader, stream, is_newest=True)
 
-    def subscribe(self, shard: str, table_number: int, wake: Wake) -> Callable[[], None]:
+    def last(self, reader: Reader, stream: Document) -> int:
+        """The newest sequence number that was given, also when its record is gone; 0 for none."""
+        return int.from_bytes(reader.get(storage.last_record_key(stream["number"], stream["stream"])) or b"", "big")
+
+    def oldest_after(self, reader: Reader, stream: Document, now_ms: int) -> int:
+        """The oldest sequence number that may still be read, or will be the first to be: trimming comes later than a day."""
+        prefix, limit_ms = storage.stream_prefix(stream["number"], stream["stream"]), now_ms - RETENTION_MS
+        low, high = self.oldest(reader, stream), self.last(reader, stream) + 1
+        if low is None:
+            return high
+        while low < high:  # numbers have no gaps, and times only grow along them
+            middle = (low + high) // 2
+            record = reader.get(storage.record_key(prefix, middle))
+            if record is not None and orjson.loads(record)["at_ms"] > limit_ms:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def subscribe(self, shard: str, table_name: str, wake: Wake) -> Callable[[], None]:
         """Call `wake` after records of a table became durable; returns what ends it."""
-        wakes = self._wakes.setdefault((shard, table_number), [])
+        wakes = self._wakes.setdefault((shard, table_name), [])
         wakes.append(wake)
 
         def end() -> None:
@@ -116,7 +134,7 @@ class Streams:
 
     def added(self, shard: str, table: Table) -> None:
         """Records of the table became durable."""
-        for wake in self._wakes.get((shard, table.number), ()):
+        for wake in self._wakes.get((shard, table.name), ()):
             wake()
 
     # Trimming
@@ -172,18 +190,3 @@ def sequence_number(sequence: int) -> str:
 def parse_sequence_number(text: str) -> int:
     """Raises ValueError."""
     return int(text) - 100_000_000_000_000_000_000
-
-
-def record_body(record: dict[str, Any], sequence: int, view: str) -> Document:
-    """The `dynamodb` member of a record as clients see it."""
-    body: Document = {
-        "ApproximateCreationDateTime": record["at_ms"] // 1000,
-        "Keys": record["keys"],
-        "SequenceNumber": sequence_number(sequence),
-        "StreamViewType": view,
-    }
-    if "new" in record:
-        body["NewImage"] = record["new"]
-    if "old" in record:
-        body["OldImage"] = record["old"]
-    return body
