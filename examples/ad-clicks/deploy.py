@@ -7,6 +7,7 @@ import argparse
 import io
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
@@ -26,7 +27,7 @@ def main(suffix=""):
 
 
 def create_table(tables, name, key, **more):
-    try:
+    with suppress(tables.exceptions.ResourceInUseException):
         tables.create_table(
             TableName=name,
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
@@ -34,8 +35,6 @@ def create_table(tables, name, key, **more):
             BillingMode="PAY_PER_REQUEST",
             **more,
         )
-    except tables.exceptions.ResourceInUseException:
-        pass
     tables.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
 
 
@@ -43,7 +42,7 @@ def create_function(functions, name, counts):
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as made:
         made.write(CODE, CODE.name)
-    try:
+    with suppress(functions.exceptions.ResourceConflictException):
         functions.create_function(
             FunctionName=name,
             Runtime=f"python3.{sys.version_info.minor}",
@@ -54,8 +53,6 @@ def create_function(functions, name, counts):
             Timeout=30,
             MemorySize=256,
         )
-    except functions.exceptions.ResourceConflictException:
-        pass
     functions.get_waiter("function_active_v2").wait(FunctionName=name)
 
 

@@ -192,18 +192,18 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         backends = Backends(
             functions.resolve, invoker, asynchronous, http_client.send, door.send, settings.integration_timeout_s or 29.0
         )
-        rest_serving = make_serving(clock, backends, signed, usage)
+        rest_serving = make_serving(clock, backends, signed, usage, sink.take)
         rest_apis = RestApis(rest_serving)
         rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
 
         tables = TablesService(store, clock)
+        table_streams = TableStreamsService(store, clock, tables.streams)
+        sources.register("dynamodb", TableStreamSource(store, tables.streams))
         route_backends = RouteBackends(functions.resolve, invoker, asynchronous, http_client.send, door.send)
         websocket_limits = WebSocketLimits(idle_s=settings.websocket_idle_s, life_s=settings.websocket_life_s)
         websocket_apis = make_websocket_apis(clock, route_backends, signed, websocket_limits)
         connections = websocket_apis.connections
         metrics.gauges.append(Gauge("cumulet_websockets", "Clients of WebSocket APIs.", (), lambda: {(): len(connections)}))
-        table_streams = TableStreamsService(store, clock, tables.streams)
-        sources.register("dynamodb", TableStreamSource(store, tables.streams))
 
         http_backends = HttpApiBackends(
             functions.resolve, invoker, http_client.send, door.send, settings.integration_timeout_s or 30.0

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cumulet.core.place import Place
+from cumulet.gateway.access_log import LogFormat
 from cumulet.gateway.function_urls import Cors
-from cumulet.gateway.http_api.access_log import LogFormat
 from cumulet.gateway.http_api.mappings import Mappings
 from cumulet.gateway.http_api.routes import Routes
 from cumulet.services.http_apis.live import LiveApi, LiveStage

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from cumulet.gateway.access_log import LogFormat, find_format
 from cumulet.gateway.rest_api.media import MediaTypes
 from cumulet.gateway.rest_api.routes import Routes
 from cumulet.gateway.templates import Template, compile_template
@@ -116,6 +117,7 @@ class CompiledStage:
     variables: Mapping[str, str]
     settings: Mapping[str, Document]
     is_cache_on: bool
+    log: LogFormat | None = None
     canary: "CompiledStage | None" = None
     canary_percent: float = 0.0
     _settings: dict[tuple[str, str], MethodSettings] = field(default_factory=dict)
@@ -173,6 +175,7 @@ class CompiledApi:
 
 def _compile_stage(live: LiveApi, deployed: LiveStage) -> CompiledStage:
     stage = deployed.stage
+    logging = stage.get("accessLogSettings") or {}
     compiled = CompiledStage(
         place=live.place,
         api_id=live.api["id"],
@@ -181,6 +184,7 @@ def _compile_stage(live: LiveApi, deployed: LiveStage) -> CompiledStage:
         variables=stage.get("variables") or {},
         settings=stage.get("methodSettings") or {},
         is_cache_on=bool(stage.get("cacheClusterEnabled")),
+        log=find_format(logging.get("destinationArn"), logging.get("format")),
     )
     canary = stage.get("canarySettings")
     if canary and deployed.canary is not None and canary.get("percentTraffic", 0) > 0:
@@ -193,6 +197,7 @@ def _compile_stage(live: LiveApi, deployed: LiveStage) -> CompiledStage:
             variables={**compiled.variables, **(canary.get("stageVariableOverrides") or {})},
             settings=compiled.settings,
             is_cache_on=compiled.is_cache_on and bool(canary.get("useStageCache")),
+            log=compiled.log,
         )
     return compiled
 

@@ -24,8 +24,9 @@ from cumulet.gateway.rest_api.integrations import Integrations
 from cumulet.gateway.rest_api.meter import Counts, Meter
 from cumulet.gateway.rest_api.refusals import Refusal
 from cumulet.gateway.rest_api.validation import Validation
-from cumulet.gateway.rest_api.variables import request_value
+from cumulet.gateway.rest_api.variables import context_value, request_value
 from cumulet.gateway.templates import TemplateError
+from cumulet.invoke.contract import LogSink
 
 log = logging.getLogger("cumulet.gateway")
 
@@ -34,7 +35,7 @@ _PLAIN = [("Content-Type", "application/json")]
 
 
 class Serving:
-    """Answers requests. `signed` says who signed a request, or raises the Fault of the signature."""
+    """Answers requests. `sink` takes the lines of access logs."""
 
     def __init__(
         self,
@@ -42,12 +43,14 @@ class Serving:
         access: Access,
         meter: Meter,
         integrations: Integrations,
+        sink: LogSink,
         *,
         dice: random.Random | None = None,
     ) -> None:
         self.meter = meter
         self.access = access
         self._clock = clock
+        self._sink = sink
         self._integrations = integrations
         self._validation = Validation()
         self._cache = StageCache(clock)
@@ -125,7 +128,21 @@ class Serving:
         response = _finished(call, response)
         if exchange is not None:
             await _compress(call, call.stage.deployment, response)
+            self._log(call, response)
         return response
+
+    def _log(self, call: Call, response: Response) -> None:
+        """A line of the stage's access log. A log group of another account is not written to: nobody there has allowed it."""
+        form, stage = call.stage.log, call.stage
+        if form is None or form.account != stage.place.account:
+            return
+        told = {
+            "status": response.status,
+            "responseLength": len(response.body) if isinstance(response.body, bytes) else None,
+            "responseLatency": self._clock.now_ms() - call.now_ms,
+        }
+        line = form.line(lambda name: told.get(name) if name in told else context_value(call.context, name))
+        self._sink(form.account, form.region, form.group, form.stream(stage.api_id, stage.name), [(call.now_ms, line)])
 
     def forget(self, api_id: str) -> None:
         """An API changed: what was kept of its answers is no longer true."""
@@ -140,12 +157,14 @@ class Serving:
     def _unmatched(self, exchange: Exchange, stage: CompiledStage, full_path: str) -> Response:
         nothing = unmatched_method(exchange.request.method)
         call = self.call_of(exchange, stage, nothing, full_path, full_path, {})
-        return _finished(call, _refused(call, refusals.missing_token()))
+        response = _finished(call, _refused(call, refusals.missing_token()))
+        self._log(call, response)
+        return response
 
 
-def make_serving(clock: Clock, backends: Backends, signed: Callable[[Exchange], Context], counts: Counts) -> Serving:
-    """The parts put together."""
-    return Serving(clock, Access(backends, signed, clock), Meter(clock, counts), Integrations(backends))
+def make_serving(clock: Clock, backends: Backends, signed: Callable[[Exchange], Context], counts: Counts, sink: LogSink) -> Serving:
+    """The parts put together. `signed` says who signed a request, or raises the Fault of the signature."""
+    return Serving(clock, Access(backends, signed, clock), Meter(clock, counts), Integrations(backends), sink)
 
 
 def unmatched_method(name: str) -> CompiledMethod:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+_GROUP_ARN = re.compile(r"arn:[^:]+:logs:[^:]+:\d+:log-group:[^:]+(?::\*)?\Z")
 _VARIABLE = re.compile(r"\$context\.((?:[A-Za-z0-9_-]+)(?:\.[A-Za-z0-9_:-]+)*)")
 _MOST_CHARS = 8192
 
@@ -40,3 +41,10 @@ class LogFormat:
         if self._is_json:
             return orjson.dumps(text).decode()[1:-1]
         return text.replace("\r", " ").replace("\n", " ")
+
+
+def find_format(destination: str | None, text: str | None) -> LogFormat | None:
+    """None where a log group and a format are not both named."""
+    if not destination or not text or _GROUP_ARN.match(destination) is None:
+        return None
+    return LogFormat(destination, text)
