@@ -37,6 +37,7 @@ _TABLE_ERRORS = {
     "AccessDeniedException": _SERVICE_PREFIX,
 }
 _DIALECTS = {
+    "apigatewaymanagementapi": Dialect(frozenset({"Data"})),  # what is too long has a fault of its own
     "dynamodb": Dialect(frozenset({"AttributeValue", "WriteRequest"}), _TABLE_ERRORS, has_crc32=True),
     "dynamodbstreams": Dialect(frozenset({"AttributeValue", "Record"}), _TABLE_ERRORS, has_crc32=True),
 }
