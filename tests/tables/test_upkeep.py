@@ -214,7 +214,7 @@ def test_a_stream_wakes_its_readers(tables: InProcess) -> None:
     on = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
     tables.call("CreateTable", TableName="music", StreamSpecification=on, **schema())
     woken: list[int] = []
-    end = tables.service.streams.subscribe(SHARD, 1, lambda: woken.append(1))
+    end = tables.service.streams.subscribe(SHARD, "music", lambda: woken.append(1))
     fill(tables, 1)
     end()
     fill(tables, 2)
