@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import cumulet
 from cumulet.auth.keys import AccessKeys
@@ -50,7 +51,9 @@ from cumulet.pollers.contract import Sources
 from cumulet.pollers.family import Pollers
 from cumulet.pollers.mappings import PolledSources, source_mapping
 from cumulet.pollers.table_streams import TableStreamSource
+from cumulet.runtimes import wall
 from cumulet.runtimes.contract import FunctionSpec
+from cumulet.runtimes.networks import Networks
 from cumulet.runtimes.node_runtimes import NodeRuntimes
 from cumulet.runtimes.packages import PackageCache
 from cumulet.services.functions import code
@@ -78,11 +81,14 @@ _ROLE_SESSION_S = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A running node, as those who started it see it. `root_key` is (access key id, secret) of the default account."""
+    """A running node, as those who started it see it. `root_key` is (access key id, secret) of the default account, `network` what
+    functions reach, `weakness` what the wall lacks."""
 
     settings: Settings
     front: FrontDoor
     root_key: tuple[str, str]
+    network: str = ""
+    weakness: str = ""
 
     @property
     def endpoint(self) -> str:
@@ -93,10 +99,11 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
     """Run a node until it is told to stop; returns when everything is put away.
 
     Raises StoreRefused when the data folder cannot be used, QuotaError when the limits file is not one, OSError when an address
-    cannot be had, TlsRefused when a certificate cannot be used.
+    cannot be had, TlsRefused when a certificate cannot be used, WallRefused when this machine cannot give the wall that is wanted.
     """
     lines = LineWriter(render=as_text if settings.log_format == "text" else as_json)
     log_to_stderr(lines)
+    weakness = wall.check(settings.wall)
     stop = _stop_on_signals()
     with contextlib.suppress(PermissionError):  # this thread alone, and the zygotes that it starts: what these fork sets it back
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
@@ -129,6 +136,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             most_shells=settings.shells,
             most_memory_mb=memory_budget_mb,
             weight_of=quotas.weight_of,
+            networks=(networks := _networks(settings, http, endpoint)),
         )
         closing.push_async_callback(runtimes.close)
         await runtimes.open()
@@ -271,7 +279,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             is_ready = True
             if front.certificates is not None:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, front.reload)
-            on_ready(Node(settings, front, (keys.root.access_key_id, keys.root.secret_key)))
+            on_ready(Node(settings, front, (keys.root.access_key_id, keys.root.secret_key), str(networks), weakness))
             await stop.wait()
             # The order of draining: no new requests, then no new invocations, then no more log lines.
             await http.stop(_DRAIN_S)
@@ -296,6 +304,12 @@ def _stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
     return stop
+
+
+def _networks(settings: Settings, http: HttpServer, endpoint: str) -> Networks:
+    """What functions reach; the node answers in every jail at its own port."""
+    port = urlsplit(endpoint).port
+    return Networks(settings.wall.network, settings.wall.network_most, port=port or 0, accept=http.adopt)
 
 
 def _role_credentials(keys: AccessKeys, clock: Clock, spec: FunctionSpec) -> tuple[str, str, str]:

@@ -21,7 +21,10 @@ _HOST_STYLE = re.compile(r"http://([a-z0-9]+)\.lambda-url\.[a-z0-9-]+\.localhost
 
 
 class Node:
-    """A running node and clients of it. `lines` is what it printed before it was ready, `log` all of its stderr."""
+    """A running node and clients of it. `lines` is what it printed before it was ready, `log` all of its stderr.
+    `prefix` is a command that runs the node's."""
+
+    prefix: tuple[str, ...] = ()
 
     def __init__(self, data: Path, *options: str) -> None:
         self.data = data
@@ -31,7 +34,19 @@ class Node:
 
     def start(self) -> None:
         key = ["--root-key", f"{ACCESS_KEY}:{SECRET}"]
-        command = [sys.executable, "-m", "cumulet.cli", "up", "--port", "0", "--data", str(self.data), *key, *self.options]
+        command = [
+            *self.prefix,
+            sys.executable,
+            "-m",
+            "cumulet.cli",
+            "up",
+            "--port",
+            "0",
+            "--data",
+            str(self.data),
+            *key,
+            *self.options,
+        ]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CUMULET_"))}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         threading.Thread(target=self._keep_log, args=(self.process.stderr,), daemon=True).start()

@@ -201,7 +201,7 @@ async def test_a_client_that_does_not_read_stops_the_writers_and_costs_no_memory
     while before != list(written):
         before = list(written)
         await asyncio.sleep(0.6)  # no deadline ends it either
-    assert streams[0]._transport.get_write_buffer_size() < 1 << 20
+    assert streams[0].transport.get_write_buffer_size() < 1 << 20
     assert len(served.server.connections) == 1
     writer.transport.resume_reading()
     await reader.readexactly(sum(written))

@@ -10,7 +10,7 @@ import click
 
 from cumulet.cli.client import Address, default_data, write_address
 from cumulet.cli.output import EXIT_FAILED, fail
-from cumulet.core.settings import DEFAULT_PORT, Settings, TlsSettings
+from cumulet.core.settings import DEFAULT_PORT, NetworkPolicy, Settings, TlsSettings, WallSettings
 
 if TYPE_CHECKING:
     from cumulet.server import Node
@@ -99,6 +99,22 @@ def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None
     "--websocket-idle", type=click.FloatRange(1), default=600, show_default=True, help="Seconds a WebSocket client may be silent."
 )
 @click.option("--websocket-life", type=click.FloatRange(1), default=7200, show_default=True, help="Seconds it may stay at all.")
+@click.option(
+    "--network",
+    type=click.Choice(["none", "platform", "egress", "host"]),
+    envvar="CUMULET_NETWORK",
+    help="What functions reach. [default: egress where this machine can give it, else platform]",
+)
+@click.option(
+    "--network-most",
+    type=click.Choice(["none", "platform", "egress", "host"]),
+    envvar="CUMULET_NETWORK_MOST",
+    help="The widest that a function may choose for itself. [default: --network]",
+)
+@click.option(
+    "--isolation", type=click.Choice(["process", "gvisor"]), default="process", show_default=True, help="The kind of wall."
+)
+@click.option("--allow-weak-wall", is_flag=True, help="Start also where a part of the wall cannot be had.")
 @click.option("--demo", is_flag=True, help="Deploy a sample function once the node answers, and call it.")
 @click.option("--quiet", is_flag=True, help="No request log on stderr.")
 @click.option(
@@ -130,6 +146,10 @@ def command(
     limits: Path | None,
     websocket_idle: float,
     websocket_life: float,
+    network: NetworkPolicy | None,
+    network_most: NetworkPolicy | None,
+    isolation: Literal["process", "gvisor"],
+    allow_weak_wall: bool,
     demo: bool,
     quiet: bool,
     log_format: Literal["auto", "json", "text"],
@@ -137,6 +157,7 @@ def command(
     """Start a node. Prints its keys as export lines, then `ready URL` once it answers. Ctrl-C drains and stops it."""
     import uvloop
 
+    from cumulet.runtimes.wall import WallRefused
     from cumulet.server import serve
     from cumulet.store.open import StoreRefused
     from cumulet.tenancy.quotas import QuotaError
@@ -160,6 +181,7 @@ def command(
         memory_budget_mb=memory_budget_mb,
         websocket_idle_s=websocket_idle,
         websocket_life_s=websocket_life,
+        wall=WallSettings(isolation, allow_weak_wall, network, network_most),
         log_format=("text" if os.isatty(2) else "json") if log_format == "auto" else log_format,
         account_concurrency=account_concurrency,
         limits=limits,
@@ -172,6 +194,9 @@ def command(
         write_address(settings.data, address)
         click.echo(address.export_lines())
         click.echo(f"# data {settings.data} ({settings.store}, durability {settings.durability})")
+        click.echo(f"# network {node.network}")
+        if node.weakness:
+            click.secho(f"WARNING: the wall is weak. {node.weakness}", fg="red", bold=True, err=True)
         if node.front.tls_endpoint:
             told = f", signed by {node.front.authority}" if node.front.authority else ""
             click.echo(f"# tls {node.front.tls_endpoint}{told}")
@@ -182,7 +207,7 @@ def command(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, on_ready))
-    except (StoreRefused, QuotaError, OSError) as error:
+    except (StoreRefused, WallRefused, QuotaError, OSError) as error:
         fail(str(error), EXIT_FAILED)
 
 

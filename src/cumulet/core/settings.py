@@ -19,6 +19,25 @@ class TlsSettings:
     is_only: bool = False
 
 
+NetworkPolicy = Literal["none", "platform", "egress", "host"]
+"""What a function reaches, from the narrowest to the widest: nothing, the node, public addresses too, what the machine does."""
+
+
+@dataclass(frozen=True, slots=True)
+class WallSettings:
+    """What keeps functions apart from the machine and from each other.
+
+    `network` is the policy of functions that choose none; None: `egress` where the machine can give it, else `platform`.
+    `network_most` is the widest that a function may choose; None: that same one. Without `is_weak_allowed` a node does not start
+    where a part of the wall is weaker than it should be.
+    """
+
+    isolation: Literal["process", "gvisor"] = "process"
+    is_weak_allowed: bool = False
+    network: NetworkPolicy | None = None
+    network_most: NetworkPolicy | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`root_key` is (access key id, secret) for the default account; None: made at the first start and kept.
@@ -56,3 +75,4 @@ class Settings:
     websocket_idle_s: float = 600.0
     websocket_life_s: float = 7200.0
     log_format: Literal["json", "text"] = "json"
+    wall: WallSettings = WallSettings()

@@ -44,6 +44,9 @@ class Client(Protocol):
     @property
     def read_deadline(self) -> float: ...
 
+    @property
+    def transport(self) -> asyncio.Transport: ...
+
     def expire(self) -> None: ...
 
     def close_when_idle(self) -> None: ...
@@ -71,6 +74,7 @@ class HttpServer:
         self._accepting: set[asyncio.Task[None]] = set()
         self._handshakes = 0
         self._emptied: asyncio.Event = asyncio.Event()
+        self._on_closed: dict[asyncio.BaseTransport, Callable[[], None]] = {}
 
     async def bind(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Take an address, without answering yet; returns the port. Raises OSError when it cannot be had."""
@@ -165,7 +169,25 @@ class HttpServer:
         """For a body that comes in pieces."""
         return Spool(self._spool_folder, self.limits.spooled_bytes)
 
+    def adopt(self, client: socket.socket, on_closed: Callable[[], None]) -> None:
+        """Serve a connection, not blocking, that was accepted elsewhere: one from inside a jail."""
+        self._spawn(self._serve_adopted(client, on_closed))
+
+    async def _serve_adopted(self, client: socket.socket, on_closed: Callable[[], None]) -> None:
+        try:
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self), client)
+        except OSError:
+            client.close()
+            on_closed()
+            return
+        if transport.is_closing():
+            on_closed()
+        else:
+            self._on_closed[transport] = on_closed
+
     def forget(self, connection: Client) -> None:
+        if self._on_closed and (on_closed := self._on_closed.pop(connection.transport, None)) is not None:
+            on_closed()
         self.connections.discard(connection)
         if connection.source:
             _give_back(self._connected, connection.source)

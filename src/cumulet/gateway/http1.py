@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
     # The socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._source_ip = str(peer[0]) if peer else ""
         self.source = self._server.source_of(self._source_ip)
@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
         return self._task is not None and self._scheme == "http"  # TLS has no half-closed connections here
 
     def pause_writing(self) -> None:
-        waiting = self._transport.get_write_buffer_size()
+        waiting = self.transport.get_write_buffer_size()
         self.write_deadline = self._server.now + self._limits.stall_s + waiting / self._limits.least_bytes_per_s
         self._writable = asyncio.get_running_loop().create_future()
 
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
             self._body_since = self._server.now
             self.read_deadline = self._server.now + self._limits.stall_s
             if is_expecting and self._task is None and not self._turns:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         self._unread_bytes = 0
@@ -294,7 +294,7 @@ class Connection(asyncio.Protocol):
             self._task = asyncio.get_running_loop().create_task(self._answer_all())
         elif len(self._turns) >= self._limits.pipelined and not self._is_reading_paused and not self._is_input_done:
             self._is_reading_paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def _offer_upgrade(self, read_ahead: bytes) -> None:
         """The request just read asks for another protocol: its handler may take the connection. It is the last in any case, and
@@ -314,7 +314,7 @@ class Connection(asyncio.Protocol):
         turn.read_ahead = read_ahead
         if not self._is_reading_paused:
             self._is_reading_paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def _head_without_upgrade(self) -> bytes:
         method, version = self._parser.get_method(), self._parser.get_http_version().encode()
@@ -330,7 +330,7 @@ class Connection(asyncio.Protocol):
         protocol = next((clean(value) for name, value in response.headers if name.lower() == "upgrade"), "websocket")
         head = status_line(101) + self._server.date + header_lines(response.headers)
         head += f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
-        upgraded = UpgradedConnection(self._server, self._transport, read_ahead, is_lost=self._is_lost)
+        upgraded = UpgradedConnection(self._server, self.transport, read_ahead, is_lost=self._is_lost)
         self._server.hand_on(self, upgraded)
         upgraded.start(head.encode(), response.run)
         if self._server.is_draining:
@@ -346,7 +346,7 @@ class Connection(asyncio.Protocol):
 
     def _resume_reading(self) -> None:
         self._is_reading_paused = False
-        self._transport.resume_reading()
+        self.transport.resume_reading()
         if self._is_in_message:
             self.read_deadline = self._server.now + self._limits.stall_s
 
@@ -368,7 +368,7 @@ class Connection(asyncio.Protocol):
         from cumulet.gateway.http2 import Http2Connection
 
         self._is_input_done = True
-        other = Http2Connection(self._server, self._transport, self._source_ip, self._scheme)
+        other = Http2Connection(self._server, self.transport, self._source_ip, self._scheme)
         self._server.hand_on(self, other)
         other.start()
         return other
@@ -413,7 +413,7 @@ class Connection(asyncio.Protocol):
             self.read_deadline = server.now + server.idle_s
 
     async def _send(self, turn: _Turn, response: Response, is_last: bool) -> None:
-        transport = self._transport
+        transport = self.transport
         status, body = response.status, response.body
         is_head = turn.request is not None and turn.request.method == "HEAD"
         has_body = not (is_head or status in (204, 304) or status < 200)
@@ -448,7 +448,7 @@ class Connection(asyncio.Protocol):
 
     async def _send_stream(self, body: AsyncIterator[bytes], is_chunked: bool) -> None:
         """Each piece as it comes; the next is asked for when the client has taken most of the last."""
-        transport = self._transport
+        transport = self.transport
         try:
             async for piece in body:
                 if self._is_lost:
@@ -470,21 +470,21 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """A deadline has passed."""
-        if self.write_deadline < self._server.now or self._transport.is_closing() or self._is_input_done:
+        if self.write_deadline < self._server.now or self.transport.is_closing() or self._is_input_done:
             self.abort()
         elif self._is_reading_paused:
             self.read_deadline = _NEVER  # it is us who do not read; resuming sets a new one
         elif self._is_in_message:
             self._refuse(408)
         else:
-            self._transport.close()
+            self.transport.close()
 
     def close_when_idle(self) -> None:
         if self._task is None and not self._is_in_message:
-            self._transport.close()
+            self.transport.close()
 
     def abort(self) -> None:
-        self._transport.abort()
+        self.transport.abort()
 
     def _finish(self) -> None:
         """Close without a reset that would take the answer away: end our half (where that can be), read on a little, then close."""
@@ -493,6 +493,6 @@ class Connection(asyncio.Protocol):
         if self._is_reading_paused:
             self._resume_reading()
         if not self._is_refused:
-            self._transport.close()
-        elif self._transport.can_write_eof():
-            self._transport.write_eof()
+            self.transport.close()
+        elif self.transport.can_write_eof():
+            self.transport.write_eof()

@@ -83,7 +83,7 @@ class Http2Connection(asyncio.Protocol):
         self.write_deadline = _NEVER
         self.source = ""
         self._server, self._limits = server, server.limits
-        self._transport = transport
+        self.transport = transport
         self._source_ip, self._scheme = source_ip, scheme
         self._streams: dict[int, _Stream] = {}
         self._working = 0
@@ -112,7 +112,7 @@ class Http2Connection(asyncio.Protocol):
 
     def start(self) -> None:
         """Say the server's first words. The transport speaks with this object from now on."""
-        self._transport.set_protocol(self)
+        self.transport.set_protocol(self)
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(_CONNECTION_WINDOW)
         self._flush()
@@ -121,7 +121,7 @@ class Http2Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for at in range(0, len(data), _SLICE_BYTES):
-            if self._is_deaf or self._transport.is_closing():
+            if self._is_deaf or self.transport.is_closing():
                 return
             self._read(data[at : at + _SLICE_BYTES])
 
@@ -157,22 +157,22 @@ class Http2Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """What the client does not read is not added to: its own frames, which may ask for answers, wait too."""
-        waiting = self._transport.get_write_buffer_size()
+        waiting = self.transport.get_write_buffer_size()
         self.write_deadline = self._server.now + self._limits.stall_s + waiting / self._limits.least_bytes_per_s
         self._writable = asyncio.get_running_loop().create_future()
-        self._transport.pause_reading()
+        self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.write_deadline = _NEVER
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
-        self._transport.resume_reading()
+        self.transport.resume_reading()
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
         if data and not self._is_lost and not self._is_deaf:
-            self._transport.write(data)
+            self.transport.write(data)
 
     # What came
 
@@ -427,14 +427,14 @@ class Http2Connection(asyncio.Protocol):
 
     @property
     def read_deadline(self) -> float:
-        if self._is_deaf or self._transport.is_closing() or not (self._streams or self._working):
+        if self._is_deaf or self.transport.is_closing() or not (self._streams or self._working):
             return self._idle_deadline
         return min((stream.deadline for stream in self._streams.values()), default=_NEVER)
 
     def expire(self) -> None:
         """A deadline has passed: the connection's, or that of some of its streams."""
         now = self._server.now
-        if self.write_deadline < now or self._is_deaf or self._transport.is_closing():
+        if self.write_deadline < now or self._is_deaf or self.transport.is_closing():
             self.abort()
         elif not self._streams:
             self._say_goodbye()
@@ -451,7 +451,7 @@ class Http2Connection(asyncio.Protocol):
         self._close_if_done()
 
     def abort(self) -> None:
-        self._transport.abort()
+        self.transport.abort()
 
     def _refill(self) -> None:
         now = self._server.now
@@ -464,7 +464,7 @@ class Http2Connection(asyncio.Protocol):
             self._is_leaving = True
             goodbye = GoAwayFrame(0, last_stream_id=self._h2.highest_inbound_stream_id, error_code=int(ErrorCodes.NO_ERROR))
             self._flush()
-            self._transport.write(goodbye.serialize())
+            self.transport.write(goodbye.serialize())
 
     def _close_if_done(self) -> None:
         if self._is_leaving and not (self._streams or self._working or self._is_lost or self._is_deaf):
@@ -474,7 +474,7 @@ class Http2Connection(asyncio.Protocol):
         """With a while for what was written to leave."""
         self._flush()
         self._idle_deadline = self._server.now + _LINGER_S
-        self._transport.close()
+        self.transport.close()
 
     def _hang_up(self) -> None:
         """What the client sends is worth nothing any more, but it is read for a while: a reset would take the GOAWAY away."""
@@ -483,5 +483,5 @@ class Http2Connection(asyncio.Protocol):
         self._idle_deadline = self._server.now + _LINGER_S
         for stream in list(self._streams.values()):
             self._forget(stream)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()

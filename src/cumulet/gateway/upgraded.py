@@ -34,7 +34,7 @@ class UpgradedConnection(asyncio.Protocol):
         self.write_deadline = float("inf")
         self.source = ""
         self._server = server
-        self._transport = transport
+        self.transport = transport
         self._pieces = [read_ahead] if read_ahead else []
         self._waiting_bytes = len(read_ahead)
         self._is_reading_paused = True
@@ -47,8 +47,8 @@ class UpgradedConnection(asyncio.Protocol):
     def start(self, head: bytes, run: Callable[[ByteStream], Awaitable[None]]) -> None:
         """Send HTTP's last word and run the protocol; afterwards the connection is closed."""
         if not self._is_lost:
-            self._transport.set_protocol(self)
-            self._transport.write(head)
+            self.transport.set_protocol(self)
+            self.transport.write(head)
             if not self._waiting_bytes:
                 self._resume_reading()
         self._task = asyncio.get_running_loop().create_task(self._run(run))
@@ -82,9 +82,9 @@ class UpgradedConnection(asyncio.Protocol):
         return data
 
     async def write(self, data: bytes) -> None:
-        if self._is_lost or self._is_closed or self._transport.is_closing():
+        if self._is_lost or self._is_closed or self.transport.is_closing():
             raise ConnectionResetError("The client is gone")
-        self._transport.write(data)
+        self.transport.write(data)
         if self._writable is not None:
             await asyncio.shield(self._writable)  # several may wait for it; one that is cancelled must not wake the others
             if self._is_lost:
@@ -97,12 +97,12 @@ class UpgradedConnection(asyncio.Protocol):
         self._is_closed = True
         self._pieces.clear()
         self._wake_reader()
-        is_flushed = self._transport.get_write_buffer_size() == 0
+        is_flushed = self.transport.get_write_buffer_size() == 0
         self.read_deadline = self._server.now + (_LINGER_S if is_flushed else _FLUSH_S)
-        if self._is_ended or not self._transport.can_write_eof():
-            self._transport.close()
+        if self._is_ended or not self.transport.can_write_eof():
+            self.transport.close()
             return
-        self._transport.write_eof()
+        self.transport.write_eof()
         if self._is_reading_paused:
             self._resume_reading()
 
@@ -115,7 +115,7 @@ class UpgradedConnection(asyncio.Protocol):
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= _READ_AHEAD_BYTES and not self._is_reading_paused:
             self._is_reading_paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
         self._wake_reader()
 
     def eof_received(self) -> bool:
@@ -123,7 +123,7 @@ class UpgradedConnection(asyncio.Protocol):
         self._wake_reader()
         if self._is_closed:
             return False
-        return self._transport.get_extra_info("sslcontext") is None  # the other half stays open, where the transport can do that
+        return self.transport.get_extra_info("sslcontext") is None  # the other half stays open, where the transport can do that
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_ended = self._is_lost = True
@@ -150,7 +150,7 @@ class UpgradedConnection(asyncio.Protocol):
 
     def _resume_reading(self) -> None:
         self._is_reading_paused = False
-        self._transport.resume_reading()
+        self.transport.resume_reading()
 
     # The server's timer and its end
 
@@ -165,4 +165,4 @@ class UpgradedConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         if not self._is_lost:
-            self._transport.abort()
+            self.transport.abort()

@@ -18,8 +18,8 @@ from cumulet.guest import extensions, shell, snapshot
 from cumulet.sandbox import enter, freezer, jail
 
 
-def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status_fd: int) -> None:
-    """Become the environment that `launch` describes, in a copy of the tree `base`. Never returns."""
+def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status_fd: int, net: int = -1) -> None:
+    """Become the environment that `launch` describes, in a copy of the tree `base` and in the network `net`. Never returns."""
     status = socket.socket(fileno=status_fd)
     try:
         enter.die_with_parent()
@@ -27,7 +27,7 @@ def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, stat
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.setsid()
         start = _start_shell if launch.get("is_shell") else _start
-        pid, beside = start(launch, base, channel_fd, output_fd, status)
+        pid, beside = start(launch, base, net, channel_fd, output_fd, status)
         os.close(channel_fd)
         os.close(output_fd)
         if beside or not freezer.can_freeze(jail.from_json(launch["jail"]).cgroup):
@@ -41,10 +41,12 @@ def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, stat
         os._exit(0)
 
 
-def _start(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status: socket.socket) -> Tuple[int, Dict[int, str]]:
+def _start(
+    launch: Dict[str, Any], base: int, net: int, channel_fd: int, output_fd: int, status: socket.socket
+) -> Tuple[int, Dict[int, str]]:
     """Enter the jail and start the extensions and then the runtime: its pid, and theirs with their names."""
     started = time.monotonic()
-    enter.enter(jail.from_json(launch["jail"]), base)
+    enter.enter(jail.from_json(launch["jail"]), base, net, functools.partial(_hand_over, status, "ear"))
     jail_ms = (time.monotonic() - started) * 1000
     _tell(status, {"jailed": jail_ms})
     if launch["serves_runtime_api"]:
@@ -61,14 +63,15 @@ def _start(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, s
 
 
 def _start_shell(
-    launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status: socket.socket
+    launch: Dict[str, Any], base: int, net: int, channel_fd: int, output_fd: int, status: socket.socket
 ) -> Tuple[int, Dict[int, str]]:
     def start(gate: int) -> None:
         status.close()
         _become_runtime(launch, channel_fd, output_fd, gate)
 
     before_drop = functools.partial(snapshot.start_maker, status) if launch.get("is_template") else None
-    return shell.become(launch, base, status, start, before_drop), {}
+    build = functools.partial(enter.build, base=base, net=net, hand_over=functools.partial(_hand_over, status, "ear"))
+    return shell.become(launch, build, status, start, before_drop), {}
 
 
 def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gate: int = -1) -> None:
@@ -108,11 +111,15 @@ def _listen(status: socket.socket) -> str:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.bind(("127.0.0.1", 0))
     listener.listen(16)
-    rights = listener.fileno().to_bytes(4, sys.byteorder)
-    status.sendmsg([json.dumps({"listening": True}).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    _hand_over(status, "listening", listener)
     address = "%s:%d" % listener.getsockname()
     listener.close()
     return address
+
+
+def _hand_over(status: socket.socket, name: str, listener: socket.socket) -> None:
+    rights = listener.fileno().to_bytes(4, sys.byteorder)
+    status.sendmsg([json.dumps({name: True}).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
 def _reap(runtime: int, beside: Dict[int, str], status: socket.socket) -> None:

@@ -19,18 +19,18 @@ PACKAGES = "/.packages"
 
 def become(
     launch: Dict[str, Any],
-    base: int,
+    build: Callable[[jail.Jail], cgroup.Settings],
     status: socket.socket,
     start: Callable[[int], None],
     before_drop: Optional[Callable[[], None]] = None,
 ) -> int:
-    """Build the jail, start the program by `start(gate)` in a child, wait for the order, and fill and close the jail.
+    """Build the jail by `enter.build`, start the program by `start(gate)` in a child, wait for the order, fill and close the jail.
 
     `gate` is the end of a pipe that gives a byte once the jail is filled. Returns the program's pid. Raises JailError, and EOFError
     when the node no longer wants the shell. `before_drop` is `enter.confine`'s.
     """
     walls = jail.from_json(launch["jail"])
-    settings = enter.build(walls, base)
+    settings = build(walls)
     if launch.get("scatters"):
         mounts.make_room(walls.cwd)
     gate, opener = os.pipe()

@@ -2,7 +2,8 @@
 
 Started by the node with the control socket as file descriptor 3. Each request is one message. A JSON base (`sandbox.jail.Base`) is
 made ready for environments to stand in; the answer is `{}`. A JSON launch comes with, as passed file descriptors, the runtime's
-channel, its output pipe and the status socket; the answer has a pidfd of the environment's first process.
+channel, its output pipe, the status socket and, if it is given one, its network namespace; the answer has a pidfd of the
+environment's first process.
 """
 
 import gc
@@ -40,7 +41,7 @@ def main() -> None:
     control.send(b"{}")
     bases: "Dict[str, int]" = {}
     while True:
-        data, ancillary, _flags, _address = control.recvmsg(_MAX_MESSAGE, socket.CMSG_SPACE(3 * 4))
+        data, ancillary, _flags, _address = control.recvmsg(_MAX_MESSAGE, socket.CMSG_SPACE(4 * 4))
         if not data:
             return
         fds = [fd for level, kind, raw in ancillary if kind == socket.SCM_RIGHTS for fd in _ints(raw)]

@@ -120,9 +120,9 @@ no more should be read, so that who writes has to wait; 0 or None for no wait.""
 class Launch:
     """What an environment is told beside its spec. `id` is a 32-digit hexadecimal name, also the end of its log stream's.
 
-    `endpoint` is where the node answers AWS calls; `credentials` (key id, secret, session token) are those of the role.
-    `init_timeout_s` bounds the init phase. `cpu_share` is the environment's share of the processor, in cores, when there is
-    too little of it; None: by its memory size.
+    `endpoint` is where the node answers AWS calls, "" where it cannot be reached; `credentials` (key id, secret, session token) are
+    those of the role. `init_timeout_s` bounds the init phase. `cpu_share` is the environment's share of the processor, in cores,
+    when there is too little of it; None: by its memory size.
     """
 
     id: str

@@ -4,18 +4,21 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cumulet.core.settings import NetworkPolicy
 from cumulet.runtimes import discovery
 from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output, RuntimeStatus
 from cumulet.runtimes.discovery import Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
 from cumulet.runtimes.jails import Runtime, base_of, jail_of, limits_of
 from cumulet.runtimes.local_api import LocalApi
+from cumulet.runtimes.networks import Networks
 from cumulet.runtimes.packages import PackageCache
 from cumulet.runtimes.plans import Plan, Plans, RuntimeUnavailable, own_python
 from cumulet.runtimes.process import JailFailed, ProcessTree
@@ -25,8 +28,8 @@ from cumulet.runtimes.shells import Key, Shell, Shells, StartShell
 from cumulet.runtimes.snapshots import Snapshots, Template, initialised
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, variables_of
 from cumulet.runtimes.zygotes import Zygote
-from cumulet.sandbox import cgroup
-from cumulet.sandbox.jail import Base
+from cumulet.sandbox import cgroup, egress
+from cumulet.sandbox.jail import Base, Jail
 from cumulet.tenancy.fair_queue import WeightOf
 from cumulet.tenancy.turns import FairTurns
 
@@ -54,11 +57,14 @@ class NodeRuntimes:
         most_shells: int = 4,
         most_memory_mb: int = 0,
         weight_of: WeightOf = lambda account: 1.0,
+        networks: Networks | None = None,
     ) -> None:
+        self._networks = networks or Networks()
         self._most_memory_mb = most_memory_mb
         self._root = folder / "root"
         self._placeholders = packages.folder / _PLACEHOLDERS
         self._hosts = folder / "hosts"
+        self._resolvers = folder / "resolv.conf"
         self._shells = Shells(most_shells)
         self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4)
         self._snapshots = Snapshots(lambda name: cgroup.below(self._group, name))
@@ -78,7 +84,9 @@ class NodeRuntimes:
         for place in ("task", "opt"):  # with a lib: the dynamic linker remembers for good which folders it found missing
             (self._placeholders / place / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
         self._hosts.write_text("127.0.0.1 localhost sandbox.localdomain sandbox\n::1 localhost\n")
+        self._resolvers.write_text("".join(f"nameserver {address}\n" for address in egress.resolvers()))
         self._packages.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        await self._networks.open()
         await asyncio.to_thread(cgroup.sweep_stale)
         self._group = await asyncio.to_thread(cgroup.open_node_group)
         if self._most_memory_mb:
@@ -90,8 +98,10 @@ class NodeRuntimes:
         plan = self._plans.plan_of(spec)
         code = await self._packages.path_of(spec.code)
         layers = await self._packages.layers_of(spec.layers) if spec.layers else None
-        if plan.note:
-            output(f"{plan.note}\n".encode())
+        policy, network_note = self._networks.policy_of(spec)
+        launch = replace(launch, endpoint=self._networks.endpoint_of(policy, launch.endpoint))
+        for note in filter(None, (plan.note, network_note and f"INIT_NOTE {network_note}")):
+            output(f"{note}\n".encode())
         environment: FramedEnvironment | RuntimeApiEnvironment
         has_extensions = _extensions_in(layers)
         if spec.is_snap_started and plan.is_forked and self._group and not has_extensions:
@@ -119,6 +129,7 @@ class NodeRuntimes:
         self._packages.expect(spec.code, spec.layers)
         with contextlib.suppress(RuntimeUnavailable):
             plan = self._plans.plan_of(spec)
+            launch = replace(launch, endpoint=self._networks.endpoint_of(self._networks.policy_of(spec)[0], launch.endpoint))
             if spec.is_snap_started and plan.is_forked and self._group:
                 self._snapshots.expect(spec, partial(self._make_template, spec, plan, launch, output))
             elif self._can_be_shell(plan):
@@ -226,9 +237,11 @@ class NodeRuntimes:
         """
         argv = tuple(plan.argv(self._placeholders, None))
         size = (0, 0) if plan.is_forked else (spec.memory_mb, spec.ephemeral_mb)
-        return (plan.forked_from.executable, plan.runtime, argv, size), partial(self._start_shell, spec, plan, list(argv))
+        policy, _ = self._networks.policy_of(spec)
+        return (plan.forked_from.executable, plan.runtime, argv, size, policy), partial(self._start_shell, spec, plan, list(argv))
 
     async def _start_shell(self, spec: FunctionSpec, plan: Plan, argv: list[str], *, is_template: bool = False) -> Shell:
+        policy, _ = self._networks.policy_of(spec)
         if plan.is_forked:
             spec = replace(spec, memory_mb=_MOST_MEMORY_MB, ephemeral_mb=_SHELL_TMP_MB)
         if plan.prepare is not None:
@@ -236,7 +249,7 @@ class NodeRuntimes:
         zygote = await self._zygote(plan.forked_from)
         self._started += 1
         group, number = cgroup.below(self._group, f"shell-{self._started}"), self._started
-        base = self._base_of(plan.runtime)
+        base = self._base_of(plan.runtime, policy)
         jail = jail_of(
             spec,
             base,
@@ -249,7 +262,6 @@ class NodeRuntimes:
         if not plan.is_forked and not plan.stays_in_place:
             jail = replace(jail, cwd="/")  # a program may still be starting when its placeholder is taken away
         request = {
-            "jail": jail,
             "environment": shell_variables(),
             "argv": argv,
             "serves_runtime_api": False,
@@ -258,13 +270,14 @@ class NodeRuntimes:
             "scatters": plan.stays_in_place,
             "is_template": is_template,
         }
-        tree, channel = await zygote.fork(request, base, lambda _: None, group)
+        tree, channel = await self._fork(zygote, request, jail, policy, base, lambda _: None)
         channel.setblocking(False)
         shell = Shell(tree, channel)
         try:
             await tree.jailed
         except BaseException:
             shell.close()
+            await asyncio.wait([tree.exited], timeout=10)  # also when cancelled: whoever closes the pool waits for this
             raise
         return shell
 
@@ -286,13 +299,13 @@ class NodeRuntimes:
         extensions = _extensions_in(layers)
         serves_api = plan.serves_runtime_api or bool(extensions)
         runtime = self._with_hosts(plan.runtime) if extensions else plan.runtime
-        base = self._base_of(runtime)
+        policy, _ = self._networks.policy_of(spec)
+        base = self._base_of(runtime, policy)
         layers_name = layers.name if layers is not None else None
         jail = jail_of(
             spec, base, code=code.name, layers=layers_name, group=group, number=self._started, cpu_share=launch.cpu_share
         )
         request = {
-            "jail": jail,
             "environment": variables_of(spec, launch, python_version=plan.python_version),
             "argv": plan.argv(code, layers),
             "serves_runtime_api": serves_api,
@@ -301,7 +314,7 @@ class NodeRuntimes:
         phases = {"prepare": (time.monotonic() - started) * 1000}
         async with self._starting.turn(spec.account):  # in a burst each start would only make the others slower
             forking = time.monotonic()
-            tree, channel = await zygote.fork(request, base, output, group)
+            tree, channel = await self._fork(zygote, request, jail, policy, base, output)
             phases["fork"] = (time.monotonic() - forking) * 1000
             await asyncio.wait((tree.jailed,))
         api = LocalApi(spec, tree, tuple(extensions)) if serves_api else None
@@ -309,7 +322,22 @@ class NodeRuntimes:
         self._keep(environment, tree)
         return environment
 
-    def _base_of(self, runtime: Runtime) -> Base:
+    async def _fork(
+        self, zygote: Zygote, request: dict[str, Any], jail: Jail, policy: NetworkPolicy, base: Base, output: Output
+    ) -> tuple[ProcessTree, socket.socket]:
+        """An environment as requested, in a jail with a network of that policy. Raises JailFailed."""
+        try:
+            network = await self._networks.take(policy)
+        except OSError as error:
+            raise JailFailed(f"no network namespace: {error}") from error
+        request["jail"] = replace(jail, network=network.source, ear_port=network.ear_port)
+        tree, channel = await zygote.fork(request, base, output, jail.cgroup, network)
+        tree.on_ear = partial(self._networks.hear, network)
+        return tree, channel
+
+    def _base_of(self, runtime: Runtime, policy: NetworkPolicy) -> Base:
+        if policy != "host":  # the machine's resolver may be one that a jail does not reach
+            runtime = Runtime(runtime.folders, (*runtime.bound, (str(self._resolvers), "/etc/resolv.conf")))
         return base_of(runtime, root=self._root, packages=self._packages.folder)
 
     def _keep(self, environment: Environment, tree: ProcessTree) -> None:
@@ -336,6 +364,7 @@ class NodeRuntimes:
         for zygote in self._zygotes.values():
             zygote.close()
         self._zygotes.clear()
+        await self._networks.close()
         await asyncio.to_thread(cgroup.remove, self._group)
         await asyncio.to_thread(shutil.rmtree, self._root, True)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from cumulet.runtimes.contract import Exit, Output
 from cumulet.runtimes.faults import exit_words
+from cumulet.runtimes.networks import Network
 from cumulet.runtimes.resting import Resting
 from cumulet.sandbox import cgroup, freezer
 
@@ -57,6 +58,8 @@ class ProcessTree:
         self._ran_unread_s = 0.0
         self._freezer: freezer.Freezer | None = None
         self._is_frozen = False
+        self.network: Network | None = None
+        self.on_ear: Callable[[socket.socket], None] = lambda listener: listener.close()
         self.resting: Resting | None = None
         self.is_settled: Callable[[float], bool] = lambda rested_s: True
         self.jail_ms = 0.0
@@ -222,6 +225,8 @@ class ProcessTree:
         elif "listening" in message:
             listener = socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder))
             self.listener.set_result(listener)
+        elif "ear" in message:
+            self.on_ear(socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder)))
         elif "maker" in message:
             self.maker.set_result(socket.socket(fileno=int.from_bytes(rights[0][:4], sys.byteorder)))
         elif "extension_output" in message:
@@ -310,6 +315,8 @@ class ProcessTree:
         self.wake()
         if self._freezer is not None:
             self._freezer.close()
+        if self.network is not None:
+            self.network.close()
         os.close(self._pidfd)
         self._pidfd = -1
         self._status.close()

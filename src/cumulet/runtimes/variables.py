@@ -10,9 +10,9 @@ LAYERS = "/opt"
 def variables_of(spec: FunctionSpec, launch: Launch, *, python_version: str | None = None) -> dict[str, str]:
     """Reserved variables over the function's own; those that Lambda lets a function change are only defaults."""
     key_id, secret, token = launch.credentials
-    changeable = shell_variables() | {
-        "AWS_ENDPOINT_URL": launch.endpoint,
-    }
+    changeable = shell_variables()
+    if launch.endpoint:
+        changeable["AWS_ENDPOINT_URL"] = launch.endpoint
     reserved = {
         "_HANDLER": spec.handler,
         "LAMBDA_TASK_ROOT": TASK_ROOT,

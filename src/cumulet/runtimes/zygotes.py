@@ -15,6 +15,7 @@ import orjson
 
 import cumulet
 from cumulet.runtimes.contract import Output
+from cumulet.runtimes.networks import Network
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.sandbox import cgroup
 from cumulet.sandbox.jail import Base
@@ -50,9 +51,22 @@ class Zygote:
         return self._process is not None and self._process.poll() is None
 
     async def fork(
-        self, launch: dict[str, Any], base: Base, output: Output, group: cgroup.Group
+        self, launch: dict[str, Any], base: Base, output: Output, group: cgroup.Group, network: Network
     ) -> tuple[ProcessTree, socket.socket]:
-        """A new environment and the node's end of its channel. Raises JailFailed when the zygote cannot fork."""
+        """A new environment and the node's end of its channel. The network is the environment's from now on, or closed. Raises
+        JailFailed when the zygote cannot fork."""
+        try:
+            tree, channel = await self._fork(launch, base, output, group, network.namespace)
+        except BaseException:
+            network.close()
+            raise
+        network.let_go()
+        tree.network = network
+        return tree, channel
+
+    async def _fork(
+        self, launch: dict[str, Any], base: Base, output: Output, group: cgroup.Group, net: int
+    ) -> tuple[ProcessTree, socket.socket]:
         loop = asyncio.get_running_loop()
         if base.key not in self._bases:
             made = self._bases[base.key] = loop.create_future()
@@ -64,7 +78,7 @@ class Zygote:
         channel, their_channel = socket.socketpair()
         output_fd, their_output = os.pipe()
         status, their_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        theirs = (their_channel.fileno(), their_output, their_status.fileno())
+        theirs = [their_channel.fileno(), their_output, their_status.fileno(), *([net] if net >= 0 else [])]
         answer: asyncio.Future[int] = loop.create_future()
         try:
             rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in theirs)

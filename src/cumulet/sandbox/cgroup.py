@@ -9,6 +9,7 @@ import time
 from typing import Dict, List, Optional, Tuple
 
 from cumulet.sandbox.jail import Limits
+from cumulet.sandbox.processes import is_alive, own_name
 
 Group = Tuple[Tuple[str, str], ...]
 """(controller, absolute folder) pairs; for v2 one pair, its controller named "unified". Beside v1's, "freeze" is a group of v2
@@ -103,7 +104,7 @@ def _settings(controller: str, limits: Limits) -> List[Tuple[str, str]]:
 
 def open_node_group() -> Group:
     """The node's own group, made in every hierarchy that can be had; empty when limits cannot be set at all."""
-    name = "%s%d-%d" % (PREFIX, os.getpid(), _start_time(os.getpid()))
+    name = PREFIX + own_name()
     found: List[Tuple[str, str]] = []
     for controller, parent in _v1_parents(_V1_WANTED):
         folder = os.path.join(parent, name)
@@ -237,18 +238,10 @@ def sweep_stale() -> int:
     swept = 0
     for parent in {parent for _, parent in _v1_parents(_V1_WANTED + _V1_FREEZER)} | set(_v2_folders()):
         for name in _names(parent):
-            if name.startswith(PREFIX) and not _is_alive(name):
+            if name.startswith(PREFIX) and not is_alive(name[len(PREFIX) :]):
                 _remove_tree(os.path.join(parent, name))
                 swept += 1
     return swept
-
-
-def _is_alive(name: str) -> bool:
-    try:
-        pid, started = name[len(PREFIX) :].split("-")
-        return _start_time(int(pid)) == int(started)
-    except (ValueError, OSError):
-        return False
 
 
 def _remove_tree(folder: str) -> None:
@@ -262,12 +255,6 @@ def _remove_tree(folder: str) -> None:
             pass
     _try_write(folder, "freezer.state", "THAWED")  # v1: what is frozen dies only then
     remove((("", folder),))
-
-
-def _start_time(pid: int) -> int:
-    """When the process started, in ticks since boot: with the pid, a name that is never used twice."""
-    with open("/proc/%d/stat" % pid) as file:
-        return int(file.read().rsplit(")", 1)[1].split()[19])
 
 
 def _v1_parents(wanted: Tuple[str, ...]) -> List[Tuple[str, str]]:

@@ -6,21 +6,24 @@ import socket
 import sys
 from typing import Callable, Optional, Tuple
 
-from cumulet.sandbox import cgroup, kernel, mounts, namespaces, privileges, rlimits, seccomp
+from cumulet.sandbox import cgroup, kernel, mounts, namespaces, network, privileges, rlimits, seccomp
 from cumulet.sandbox.jail import Base, Jail, JailError
 
 _FILTER = seccomp.program()
+HandOver = Callable[[socket.socket], None]
+"""Takes the socket on which the node listens in the jail; it is closed here afterwards."""
+
 _TEMPLATE_FILTER = seccomp.program(allowed=("setns",))
 
 
-def enter(jail: Jail, base: int) -> None:
+def enter(jail: Jail, base: int, net: int = -1, hand_over: Optional[HandOver] = None) -> None:
     """Confine the calling process, process 1 of a new pid namespace, for good. Raises JailError: then it must end at once.
 
-    `base` is what `make_base` returned. The caller is root, or the owner of a user namespace
-    (`namespaces.become_owner_of_namespaces`).
+    `base` is what `make_base` returned, `net` the network namespace that is given, closed here; `hand_over` takes the ear in one
+    that is made here. The caller is root, or the owner of a user namespace (`namespaces.become_owner_of_namespaces`).
     """
     proc_self = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
-    build(jail, base).close()
+    build(jail, base, net, hand_over).close()
     confine(jail, proc_self)
 
 
@@ -48,7 +51,7 @@ def make_base(base: Base) -> int:
     raise JailError("base", message.decode())
 
 
-def build(jail: Jail, base: int) -> cgroup.Settings:
+def build(jail: Jail, base: int, net: int = -1, hand_over: Optional[HandOver] = None) -> cgroup.Settings:
     """The first half: the caller stands inside the walls, but could still climb them. Raises JailError.
 
     Returns the group's limits, to be changed or closed before the second half.
@@ -62,6 +65,16 @@ def build(jail: Jail, base: int) -> cgroup.Settings:
         kernel.setns(base, namespaces.NEWNS)  # into the tree that all jails of this kind share,
         kernel.unshare(namespaces.NEWNS | namespaces.NEWIPC | namespaces.NEWUTS)  # and at once into a copy of it
         kernel.sethostname(jail.hostname)
+        step = "network"
+        if jail.network == "given":
+            network.enter(net)
+            os.close(net)
+        elif jail.network == "own":
+            network.enter_new()
+            if jail.ear_port and hand_over is not None:
+                ear = network.listen(jail.ear_port)
+                hand_over(ear)
+                ear.close()
         step = "mounts"
         mounts.add(jail, uid, gid)
     except OSError as error:

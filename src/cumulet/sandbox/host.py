@@ -5,9 +5,13 @@ import os
 from dataclasses import dataclass
 from typing import List
 
-from cumulet.sandbox import cgroup, namespaces
+from cumulet.sandbox import cgroup, egress, namespaces
 
 _LANDLOCK_CREATE_RULESET = 444
+
+
+NEEDED = ("namespaces", "seccomp", "cgroups")
+"""Findings without which the wall is not what it is said to be. The others say how good it is."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def _ids() -> Finding:
 
 
 def _namespaces() -> Finding:
-    kinds = namespaces.NEWUSER | namespaces.NEWNS | namespaces.NEWPID | namespaces.NEWIPC | namespaces.NEWUTS
+    kinds = namespaces.NEWUSER | namespaces.NEWNS | namespaces.NEWPID | namespaces.NEWIPC | namespaces.NEWUTS | namespaces.NEWNET
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -58,7 +62,7 @@ def _namespaces() -> Finding:
         trouble = file.read()
     os.waitpid(pid, 0)
     if not trouble:
-        return Finding("namespaces", "ok", "user, mount, pid, ipc, uts")
+        return Finding("namespaces", "ok", "user, mount, pid, ipc, uts, network")
     hint = "; try: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 kernel.unprivileged_userns_clone=1"
     return Finding("namespaces", "missing", trouble + hint)
 
@@ -91,4 +95,7 @@ def _landlock() -> Finding:
 
 
 def _network() -> Finding:
-    return Finding("network", "weak", "functions share the host's network for now, its loopback included")
+    lacking = egress.find_lack()
+    if not lacking:
+        return Finding("network", "ok", "none, platform and egress can be had; egress is the default")
+    return Finding("network", "ok", "none and platform can be had; platform is the default, because: %s" % lacking)

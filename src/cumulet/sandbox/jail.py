@@ -54,7 +54,9 @@ class Jail:
 
     `cgroup` holds (controller, absolute folder of this environment's group); empty where none can be had. `uid` and `gid` are
     the host's ids that user code runs under when the node is root; otherwise the node's own are used. `rlimits` are (RLIMIT_*
-    number, soft, hard). `cwd` is the folder to start in.
+    number, soft, hard). `cwd` is the folder to start in. `network` is where the jail's network namespace comes from: "given" (a
+    descriptor is passed with the jail), "own" (it makes one, with an ear for the node at `ear_port` if that is not 0) or "host"
+    (none).
     """
 
     base: str
@@ -67,6 +69,8 @@ class Jail:
     gid: int = 65534
     rlimits: Tuple[Tuple[int, int, int], ...] = ()
     cwd: str = "/var/task"
+    network: str = "own"
+    ear_port: int = 0
 
 
 def from_json(data: Dict[str, Any]) -> Jail:
