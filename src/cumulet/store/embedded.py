@@ -2,8 +2,9 @@
 
 Write bodies run one after the other on the event loop, each on top of everything before it, so they are serialisable by
 construction. Their changes are gathered while the previous group is being made durable; then the whole group is written to the
-log at once and, with durability "sync", flushed to the disk in a thread. (`write(sync=True)` would hold Python's lock for the
-whole flush; an unsynced write followed by `flush_wal(True)` in a thread doesn't.) Only then are its callers answered.
+log at once, which hands it to the operating system, and with durability "sync" flushed to the disk in a thread.
+(`write(sync=True)` would hold Python's lock for the whole flush; an unsynced write followed by `flush_wal(True)` in a thread
+doesn't.) Only then are its callers answered.
 
 Reads are taken from a snapshot of the newest durable group. A failing disk closes the store for good: an fsync that failed once
 must never be believed afterwards.
@@ -167,7 +168,8 @@ class EmbeddedStore:
             if group.changes:
                 self._db.write(_batch(group.changes))
                 self._unwritten.clear()  # what was pending can now be read from the database itself
-                await asyncio.to_thread(self._db.flush_wal, self._is_synced)
+                if self._is_synced:
+                    await asyncio.to_thread(self._db.flush_wal, True)
                 self._snapshot = self._db.snapshot()
         except BaseException as error:
             self._failure = error
