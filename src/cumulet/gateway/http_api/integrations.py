@@ -18,6 +18,7 @@ from cumulet.gateway.http_api.reading import request_reader, response_reader
 from cumulet.gateway.http_api.refusals import Refusal, server_error, unavailable
 
 _VARIABLE = re.compile(r"\{([A-Za-z0-9._\-:]+)\+?\}")
+_VIA, _MOST_HOPS = "HTTP/1.1 AmazonAPIGateway", 8
 _SAFE = "/%:@!$&'()*+,;=-._~"
 
 
@@ -61,6 +62,8 @@ class Integrations:
 
     async def _http(self, call: Call, integration: Integration) -> Response:
         method = call.request.method if integration.method == "ANY" else integration.method
+        if (call.header("via") or "").count(_VIA) >= _MOST_HOPS:
+            raise Refusal(508, "Loop Detected", "The integration leads back to itself")
         url, headers = _request_of(call, integration)
         body = call.request.body
         try:
@@ -98,11 +101,11 @@ def _request_of(call: Call, integration: Integration) -> tuple[str, list[tuple[s
     headers = [
         (name, value)
         for name, value in call.request.headers
-        if name not in NOT_FORWARDED and name not in ("host", "content-length", "forwarded", "via")
+        if name not in NOT_FORWARDED and name not in ("host", "content-length", "forwarded")
     ]
     headers += [(spelled, value) for name, spelled, value in call.forwarded() if name == "x-amzn-trace-id"]
     forwarded = f"by={call.stage.api_id};for={call.request.source_ip};host={call.host};proto={call.request.scheme}"
-    headers += [("Forwarded", forwarded), ("Via", "HTTP/1.1 AmazonAPIGateway")]
+    headers += [("Forwarded", forwarded), ("Via", _VIA)]
     query = call.query_pairs()
     is_query_mapped, path = False, None
     for action, place, name, value in integration.request.actions(request_reader(call)):
