@@ -39,10 +39,7 @@ _AUTHORIZER = {
     "authorizerResultTtlInSeconds": "AuthorizerResultTtlInSeconds", "authorizerUri": "AuthorizerUri",
     "enableSimpleResponses": "EnableSimpleResponses",
 }  # fmt: skip
-_CORS = {
-    "allowCredentials": "AllowCredentials", "allowHeaders": "AllowHeaders", "allowMethods": "AllowMethods",
-    "allowOrigins": "AllowOrigins", "exposeHeaders": "ExposeHeaders", "maxAge": "MaxAge",
-}  # fmt: skip
+_CORS = ("allowCredentials", "allowHeaders", "allowMethods", "allowOrigins", "exposeHeaders", "maxAge")
 
 
 @dataclass(slots=True)
@@ -74,7 +71,10 @@ _codec = TreeCodec(is_binary=False)
 
 
 def _typed(shape: str, document: Document) -> Document:
-    """The document, when its members have the types that the wire gives them. Raises SerializationFault."""
+    """The document in the wire's members, when they have its types: what is inside of a member is spelled as the wire spells it.
+
+    Raises SerializationFault.
+    """
     members = load_model("apigatewayv2").shape_for(shape).members
     spelled = {members[name].serialization.get("name", name): value for name, value in document.items()}
     typed: Document = _codec.decoder(load_model("apigatewayv2").shape_for(shape))(spelled, shape)
@@ -123,7 +123,7 @@ class _Reader:
         if endpoint.get("disableExecuteApiEndpoint") is not None:
             attributes["DisableExecuteApiEndpoint"] = endpoint["disableExecuteApiEndpoint"]
         if self._document.get(CORS) is not None:
-            attributes["CorsConfiguration"] = _taken(self._document[CORS], _CORS)
+            attributes["CorsConfiguration"] = _taken(self._document[CORS], {name: name for name in _CORS})
         return checked_api(_typed("CreateApiRequest", attributes))
 
     def _prefix(self) -> str:
@@ -184,7 +184,7 @@ def _integration(given: Document) -> Document:
     if isinstance(given.get("responseParameters"), dict):
         made["ResponseParameters"] = given["responseParameters"]
     if isinstance(given.get("tlsConfig"), dict):
-        made["TlsConfig"] = _taken(given["tlsConfig"], {"serverNameToVerify": "ServerNameToVerify"})
+        made["TlsConfig"] = _taken(given["tlsConfig"], {"serverNameToVerify": "serverNameToVerify"})
     if made["IntegrationType"] == "AWS_PROXY" and made.get("RequestParameters") and "IntegrationSubtype" not in made:
         raise ValueError("requestParameters are not supported for integrations with Lambda functions")
     return _typed("CreateIntegrationRequest", made)
@@ -198,9 +198,7 @@ def _authorizer(name: str, scheme: Document) -> Document:
         source = [part.strip() for part in source.split(",") if part.strip()]
     made["IdentitySource"] = source or []
     if isinstance(given.get("jwtConfiguration"), dict):
-        made["JwtConfiguration"] = {
-            key.capitalize(): value for key, value in given["jwtConfiguration"].items() if key in ("issuer", "audience")
-        }
+        made["JwtConfiguration"] = _taken(given["jwtConfiguration"], {"issuer": "issuer", "audience": "audience"})
     if made["AuthorizerType"] == "REQUEST":
         made.setdefault("AuthorizerPayloadFormatVersion", "1.0")
     return _typed("CreateAuthorizerRequest", made)

@@ -1,0 +1,89 @@
+"""Access logs, and custom domain names that lead to stages."""
+
+import json
+import time
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+
+FORMAT = {
+    "id": "$context.requestId", "route": "$context.routeKey", "status": "$context.status", "agent": "$context.identity.userAgent",
+    "path": "$context.path", "sub": "$context.authorizer.claims.sub", "error": "$context.error.message",
+    "why": "$context.integrationErrorMessage", "length": "$context.responseLength", "method": "$context.httpMethod",
+}  # fmt: skip
+
+
+def lines_of(logs, group, count):
+    for _ in range(200):
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        if len(events) >= count:
+            return [each["message"] for each in events]
+        time.sleep(0.05)
+    raise AssertionError("the lines do not come")
+
+
+def test_access_logs(api, server, node, name):
+    logs, group = node.client("logs"), f"/api/{name}"
+    logs.create_log_group(logGroupName=group)
+    destination = f"arn:aws:logs:us-east-1:000000000000:log-group:{group}:*"
+    api.route("GET /x/{id}", api.http(server.url))
+    settings = {"DestinationArn": destination, "Format": json.dumps(FORMAT)}
+    api.gateway.update_stage(ApiId=api.id, StageName="$default", AccessLogSettings=settings)
+    good = api.call(path="/x/1", headers={"User-Agent": 'me "and\\ you'})
+    api.call(path="/none")
+    first, second = map(json.loads, lines_of(logs, group, 2))
+    assert first == {
+        "id": good.headers["apigw-requestid"], "route": "GET /x/{id}", "status": "200", "agent": 'me "and\\ you', "path": "/x/1",
+        "sub": "-", "error": "-", "why": "-", "length": str(len(good.content)), "method": "GET",
+    }  # fmt: skip
+    assert (second["status"], second["error"], second["route"]) == ("404", "Not Found", "-")
+    plain = {"DestinationArn": destination, "Format": "$context.requestId $context.identity.userAgent!"}
+    api.gateway.update_stage(ApiId=api.id, StageName="$default", AccessLogSettings=plain)
+    api.call(path="/x/2", headers={"User-Agent": "plain"})
+    assert lines_of(logs, group, 3)[2].endswith(" plain!")
+
+
+def test_domain_names(make_api, server, node, name):
+    gateway, domain = node.client("apigatewayv2"), f"{name}.example.com"
+    shop, blog = make_api(DisableExecuteApiEndpoint=True), make_api(auto=False)
+    server.answers["/blog"] = (200, {}, b"blog")
+    shop.route("GET /cart", shop.http(server.url + "/cart"))
+    blog.route("GET /", blog.http(server.url + "/blog"))
+    blog.gateway.create_stage(ApiId=blog.id, StageName="v1", AutoDeploy=True)
+    made = gateway.create_domain_name(DomainName=domain.upper(), DomainNameConfigurations=[{"CertificateArn": "arn:aws:acm:a:b:c"}])
+    assert made["DomainNameConfigurations"][0]["DomainNameStatus"] == "AVAILABLE"
+    mapping = gateway.create_api_mapping(DomainName=domain, ApiId=shop.id, Stage="$default")
+    gateway.create_api_mapping(DomainName=domain, ApiId=blog.id, Stage="v1", ApiMappingKey="our/blog")
+
+    def ask(path):
+        return httpx.get(node.url + path, headers={"Host": domain})
+
+    assert ask("/cart").json()["target"] == "/cart"
+    assert shop.call(path="/cart").status_code == 404  # its own address is closed
+    assert (ask("/our/blog").text, ask("/our/blog/").text) == ("blog", "blog")
+    assert (ask("/our/blogs").status_code, ask("/our").status_code) == (404, 404)
+    for call, arguments, code in (
+        (gateway.create_domain_name, {"DomainName": domain}, "ConflictException"),
+        (gateway.create_domain_name, {"DomainName": "no name"}, "BadRequestException"),
+        (node.client("apigatewayv2", "eu-west-1").create_domain_name, {"DomainName": domain}, "ConflictException"),
+        (gateway.create_api_mapping, {"DomainName": domain, "ApiId": shop.id, "Stage": "$default"}, "ConflictException"),
+        (
+            gateway.create_api_mapping,
+            {"DomainName": domain, "ApiId": shop.id, "Stage": "x", "ApiMappingKey": "k"},
+            "NotFoundException",
+        ),
+        (gateway.delete_api, {"ApiId": shop.id}, "BadRequestException"),
+        (gateway.delete_stage, {"ApiId": blog.id, "StageName": "v1"}, "ConflictException"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            call(**arguments)
+        assert caught.value.response["Error"]["Code"] == code
+    moved = gateway.update_api_mapping(
+        DomainName=domain, ApiMappingId=mapping["ApiMappingId"], ApiId=shop.id, Stage="$default", ApiMappingKey="shop"
+    )
+    assert moved["ApiMappingKey"] == "shop"
+    assert (ask("/shop/cart").json()["target"], ask("/cart").status_code) == ("/cart", 404)
+    assert len(gateway.get_api_mappings(DomainName=domain)["Items"]) == 2
+    gateway.delete_domain_name(DomainName=domain)
+    assert ask("/shop/cart").status_code != 200
