@@ -24,7 +24,7 @@ def test_an_api_is_made_read_changed_and_deleted(gateway, name):
     made = gateway.create_api(Name=name, ProtocolType="HTTP", CorsConfiguration=cors, Tags={"a": "b"}, Version="1")
     place = {"ApiId": made["ApiId"]}
     assert len(made["ApiId"]) == 10 and made["ApiId"] in made["ApiEndpoint"]
-    assert made["RouteSelectionExpression"] == "${request.method} ${request.path}"
+    assert made["RouteSelectionExpression"] == "$request.method $request.path"
     assert (made["ApiKeySelectionExpression"], made["DisableExecuteApiEndpoint"]) == ("$request.header.x-api-key", False)
     read = gateway.get_api(**place)
     assert (read["CorsConfiguration"], read["Tags"], read["Version"]) == (cors, {"a": "b"}, "1")

@@ -72,7 +72,7 @@ def checked_api(api: Document) -> Document:
     api.setdefault("DisableExecuteApiEndpoint", False)
     api.setdefault("IpAddressType", "ipv4")
     if is_http:
-        expression = api.setdefault("RouteSelectionExpression", "${request.method} ${request.path}")
+        expression = api.setdefault("RouteSelectionExpression", "$request.method $request.path")
         if expression not in ("${request.method} ${request.path}", "$request.method $request.path"):
             raise BadRequest("RouteSelectionExpression must be ${request.method} ${request.path} for HTTP APIs")
         if api.get("DisableSchemaValidation"):
@@ -83,6 +83,8 @@ def checked_api(api: Document) -> Document:
         if not is_http:
             raise BadRequest("CORS configuration is only supported for HTTP APIs")
         api["CorsConfiguration"] = checked_cors(api["CorsConfiguration"])
+        if not api["CorsConfiguration"]:
+            del api["CorsConfiguration"]
     return api
 
 
