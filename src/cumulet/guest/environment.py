@@ -96,6 +96,10 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gat
                 os.write(2, ("%s: %s\n" % (launch["argv"][0], error.strerror)).encode())
                 os._exit(126)
         gc.enable()
+        if launch.get("web"):
+            from cumulet.guest.web import program
+
+            program.serve(socket.socket(fileno=3), launch["web"], is_alone=launch["jail"].get("network", "host") != "host")
         from cumulet.guest import python_runtime
 
         python_runtime.serve(socket.socket(fileno=3), gate, is_template=bool(launch.get("is_template")))

@@ -26,7 +26,7 @@ def load() -> None:
     import uuid  # noqa: F401
 
     from cumulet.guest import concurrent, context, errors, frames, handler, logs, python_runtime, snapshot, streaming  # noqa: F401
-    from cumulet.guest.web import applications, asgi, calls, events, wsgi  # noqa: F401
+    from cumulet.guest.web import applications, asgi, calls, events, http1, program, relay, wsgi  # noqa: F401
 
     # The interpreter was started without `site`, to keep the machine's packages out; people still expect exit() and help().
     site.setquit()

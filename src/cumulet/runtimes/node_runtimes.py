@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cumulet.core.settings import NetworkPolicy
-from cumulet.runtimes import discovery
+from cumulet.runtimes import discovery, web
 from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output, RuntimeStatus
 from cumulet.runtimes.discovery import Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
@@ -98,12 +98,13 @@ class NodeRuntimes:
         plan = self._plans.plan_of(spec)
         code = await self._packages.path_of(spec.code)
         layers = await self._packages.layers_of(spec.layers) if spec.layers else None
+        plan = self._plans.with_web_program(plan, spec, code, layers)
         policy, network_note = self._networks.policy_of(spec)
         launch = replace(launch, endpoint=self._networks.endpoint_of(policy, launch.endpoint))
         for note in filter(None, (plan.note, network_note and f"INIT_NOTE {network_note}")):
             output(f"{note}\n".encode())
         environment: FramedEnvironment | RuntimeApiEnvironment
-        has_extensions = _extensions_in(layers)
+        has_extensions = bool(_extensions_in(layers))
         if spec.is_snap_started and plan.is_forked and self._group and not has_extensions:
             with contextlib.suppress(JailFailed):  # why is told by the ordinary start that follows
                 return await self._restored(plan, launch, spec, output, started)
@@ -127,6 +128,8 @@ class NodeRuntimes:
         """A function was made that may be called soon: have its code unpacked, and a shell or a snapshot ready. A snapshot's init
         runs as `launch` and writes to `output`."""
         self._packages.expect(spec.code, spec.layers)
+        if web.is_named(spec):
+            return
         with contextlib.suppress(RuntimeUnavailable):
             plan = self._plans.plan_of(spec)
             launch = replace(launch, endpoint=self._networks.endpoint_of(self._networks.policy_of(spec)[0], launch.endpoint))
@@ -297,6 +300,8 @@ class NodeRuntimes:
         self._started += 1
         group = cgroup.below(self._group, launch.id)
         extensions = _extensions_in(layers)
+        if plan.web is not None:
+            extensions = [name for name in extensions if name != web.ADAPTER_EXTENSION]
         serves_api = plan.serves_runtime_api or bool(extensions)
         runtime = self._with_hosts(plan.runtime) if extensions else plan.runtime
         policy, _ = self._networks.policy_of(spec)
@@ -310,6 +315,7 @@ class NodeRuntimes:
             "argv": plan.argv(code, layers),
             "serves_runtime_api": serves_api,
             "extensions": extensions,
+            "web": plan.launch_of_web(),
         }
         phases = {"prepare": (time.monotonic() - started) * 1000}
         async with self._starting.turn(spec.account):  # in a burst each start would only make the others slower

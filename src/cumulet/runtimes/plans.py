@@ -5,7 +5,7 @@ Pure but for asking which interpreters there are.
 
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter
 from cumulet.runtimes.jails import Runtime
 from cumulet.runtimes.java import JavaRuntimes, java_argv
+from cumulet.runtimes.web import WebProgram, find_program
 
 _GUEST = Path(cumulet.__file__).parent / "guest"
 _INSIDE = "/var/runtime/cumulet"
@@ -38,6 +39,7 @@ class Plan:
 
     `argv` takes the folders of code and layers; an empty list means the forked interpreter itself. `prepare` makes what is
     made once per machine. `stays_in_place`: the program cannot change its working folder, so a shell's is filled under it.
+    `language_bin` is where the language's own programs are. `web`: a program of the function's own that listens on a port.
     """
 
     forked_from: Interpreter
@@ -49,11 +51,19 @@ class Plan:
     stays_in_place: bool = False
     note: str = ""
     prepare: Callable[[], Awaitable[None]] | None = None
+    language_bin: str = ""
+    web: WebProgram | None = None
 
     @property
     def is_forked(self) -> bool:
         """The zygote itself becomes the runtime, so its shells need no program started."""
-        return self.python_version is not None
+        return self.python_version is not None and self.web is None
+
+    def launch_of_web(self) -> dict[str, object] | None:
+        """What the guest is told of the web program that it is to start and serve."""
+        if self.web is None:
+            return None
+        return {"command": self.web.command, "path": self.language_bin, "checks_http": self.web.checks_http}
 
 
 class Plans:
@@ -78,12 +88,33 @@ class Plans:
             return self._ruby(spec)
         raise RuntimeUnavailable(f"the runtime {runtime} is not implemented on this node")
 
+    def with_web_program(self, plan: Plan, spec: FunctionSpec, code: Path, layers: Path | None) -> Plan:
+        """The plan, or another when the function is a program that listens on a port. Raises InitError."""
+        program = find_program(spec, code, layers)
+        if program is None:
+            return plan
+        own = own_python()
+        folders = tuple(dict.fromkeys((*own.folders, *plan.runtime.folders)))
+        return replace(
+            plan,
+            forked_from=own,
+            runtime=replace(plan.runtime, folders=folders),
+            argv=lambda _code, _layers: [],
+            serves_runtime_api=False,
+            can_be_shell=False,
+            stays_in_place=False,
+            prepare=None,
+            web=program,
+        )
+
     def _python(self, spec: FunctionSpec) -> Plan:
         found = self._choose(discovery.python_interpreters(), spec.runtime, "Python")
         sdk = discovery.python_sdk() if discovery.sdk_supports(found.version[1]) else ()
         version = f"{found.version[0]}.{found.version[1]}"
         note = _note(spec.runtime, found, found.version[1], "Python")
-        return Plan(found, Runtime(found.folders, sdk), python_version=version, note=note, can_be_shell=True)
+        return Plan(
+            found, Runtime(found.folders, sdk), python_version=version, note=note, can_be_shell=True, language_bin=_bin_of(found)
+        )
 
     def _node(self, spec: FunctionSpec) -> Plan:
         found = self._choose(discovery.node_interpreters(), spec.runtime, "Node.js")
@@ -93,7 +124,7 @@ class Plans:
         heap = f"--max-old-space-size={max(32, spec.memory_mb * 3 // 4)}"
         argv = [found.executable, heap, f"{_INSIDE}/runtime.mjs"]
         note = _note(spec.runtime, found, found.version[0], "Node.js")
-        return self._program(spec, Runtime(found.folders, tuple(bound)), argv, note)
+        return self._program(spec, Runtime(found.folders, tuple(bound)), argv, note, found)
 
     def _of_java(self, spec: FunctionSpec) -> Plan:
         found = self._choose(discovery.java_interpreters(), spec.runtime, "a JDK, 17 or newer")
@@ -101,14 +132,14 @@ class Plans:
         note = _note(spec.runtime, found, found.version[0], "Java")
         runtime = Runtime(found.folders, ((str(folder), str(folder)),))  # where it was made: see JavaRuntimes
         return self._program(
-            spec, runtime, java_argv(found, folder, spec.memory_mb), note, prepare=partial(self._java.prepare, found)
+            spec, runtime, java_argv(found, folder, spec.memory_mb), note, found, prepare=partial(self._java.prepare, found)
         )
 
     def _ruby(self, spec: FunctionSpec) -> Plan:
         found = self._choose(discovery.ruby_interpreters(), spec.runtime, "Ruby")
         note = _note(spec.runtime, found, found.version[1], "Ruby")
         runtime = Runtime(found.folders, ((str(_GUEST / "ruby"), _INSIDE),))
-        return self._program(spec, runtime, [found.executable, f"{_INSIDE}/runtime.rb"], note)
+        return self._program(spec, runtime, [found.executable, f"{_INSIDE}/runtime.rb"], note, found)
 
     def _program(
         self,
@@ -116,6 +147,7 @@ class Plans:
         runtime: Runtime,
         argv: list[str],
         note: str,
+        found: Interpreter,
         prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> Plan:
         """A program that cannot fork, and so is started ahead as a shell where the function's variables allow it."""
@@ -129,6 +161,7 @@ class Plans:
             stays_in_place=language == "java",
             note=note,
             prepare=prepare,
+            language_bin=_bin_of(found),
         )
 
     def _choose(self, found: dict[int, Interpreter], runtime: str, language: str) -> Interpreter:
@@ -142,6 +175,10 @@ def own_python() -> Interpreter:
     """The interpreter whose zygote also starts programs that are not Python."""
     found = discovery.python_interpreters()
     return found.get(sys.version_info.minor) or found[max(found)]
+
+
+def _bin_of(found: Interpreter) -> str:
+    return str(Path(found.executable).parent)
 
 
 def _note(runtime: str, found: Interpreter, version: int, language: str) -> str:
