@@ -44,13 +44,13 @@ class QueryOperations:
             raise ValidationFault("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
         shard = self._data.shard_of(ctx)
         item_keys = await self._keys(shard, table_name(ctx, req["TableName"]))
-        index = _index(item_keys, req)
+        index = index_of(item_keys, req)
         placeholders = placeholders_of(req)
         condition = _key_condition(req, placeholders, item_keys, index)
         request = _page_request(req, placeholders, item_keys, index, "QueryFilter")
         schema = (index.schema if index is not None else item_keys.table.key).names
         _refuse_keys_in_filter(request.condition, schema, is_legacy=req.get("QueryFilter") is not None)
-        request.start, request.end = _range(condition, item_keys, index)
+        request.start, request.end = range_of(condition, item_keys, index)
         request.is_reverse = req.get("ScanIndexForward") is False
         if req.get("ExclusiveStartKey") is not None:
             _start_after(request, req["ExclusiveStartKey"], condition)
@@ -62,7 +62,7 @@ class QueryOperations:
         segment, total = _segment(req)
         shard = self._data.shard_of(ctx)
         item_keys = await self._keys(shard, table_name(ctx, req["TableName"]))
-        index = _index(item_keys, req)
+        index = index_of(item_keys, req)
         request = _page_request(req, placeholders_of(req), item_keys, index, "ScanFilter")
         request.start, request.end = storage.segment_range(_prefix(item_keys, index), segment, total)
         if req.get("ExclusiveStartKey") is not None:
@@ -86,7 +86,7 @@ class QueryOperations:
         name = request.index.index.name if request.index is not None else ""
         self._data.buckets.check(shard, table, name)
         page = await read_page(self._data.store, shard, request)
-        cost = _cost(page, name, is_consistent=bool(req.get("ConsistentRead")))
+        cost = cost_of(page, name, is_consistent=bool(req.get("ConsistentRead")))
         for part, units in cost.items():
             self._data.buckets.charge(shard, table, part, units)
         result: dict[str, Any] = {"Count": page.count, "ScannedCount": page.scanned}
@@ -100,14 +100,14 @@ class QueryOperations:
         return result
 
 
-def _cost(page: Page, name: str, *, is_consistent: bool) -> Cost:
+def cost_of(page: Page, name: str, *, is_consistent: bool) -> Cost:
     cost = {name: read_units(page.size, is_consistent=is_consistent)}
     if page.fetched_bytes:
         cost[""] = sum(read_units(size, is_consistent=is_consistent) for size in page.fetched_bytes)
     return cost
 
 
-def _index(item_keys: ItemKeys, req: Mapping[str, Any]) -> IndexKeys | None:
+def index_of(item_keys: ItemKeys, req: Mapping[str, Any]) -> IndexKeys | None:
     name = req.get("IndexName")
     if name is None:
         return None
@@ -146,7 +146,7 @@ def _page_request(
     request = PageRequest(item_keys, index, b"", b"", limit=req.get("Limit"), condition=condition, projection=projection)
     request.is_count = req.get("Select") == "COUNT"
     if index is not None and index.index.projection != "ALL":
-        request.fetches = _must_fetch(req, index, condition, projection)
+        request.fetches = must_fetch(req, index, condition, projection)
     return request
 
 
@@ -194,7 +194,7 @@ def _projected(index: IndexKeys) -> frozenset[str]:
     return frozenset((*index.names, *index.index.attributes))
 
 
-def _must_fetch(req: Mapping[str, Any], index: IndexKeys, condition: Condition | None, projection: Projection | None) -> bool:
+def must_fetch(req: Mapping[str, Any], index: IndexKeys, condition: Condition | None, projection: Projection | None) -> bool:
     """Whether a local index doesn't hold all that is asked for."""
     if index.index.is_global:
         return False
@@ -218,7 +218,7 @@ def _prefix(item_keys: ItemKeys, index: IndexKeys | None) -> bytes:
     return index.prefix if index is not None else item_keys.prefix
 
 
-def _range(condition: KeyCondition, item_keys: ItemKeys, index: IndexKeys | None) -> tuple[bytes, bytes]:
+def range_of(condition: KeyCondition, item_keys: ItemKeys, index: IndexKeys | None) -> tuple[bytes, bytes]:
     """[start, end) of the keys that the condition selects."""
     hashed = b"".join([keys.encode(value) for value in condition.hash_values.values()])
     prefix = _prefix(item_keys, index) + storage.partition(hashed)
