@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import resource
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -107,6 +108,8 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
     stop = _stop_on_signals()
     with contextlib.suppress(PermissionError):  # this thread alone, and the zygotes that it starts: what these fork sets it back
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each connection is one; environments have their own limit
     clock, metrics, targets = SystemClock(), Metrics(), Targets()
     quotas = _quotas(settings)
     admission = Admission(clock, quotas)
