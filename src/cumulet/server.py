@@ -109,7 +109,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
     with contextlib.suppress(PermissionError):  # this thread alone, and the zygotes that it starts: what these fork sets it back
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each connection is one; environments have their own limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection is one; environments have their own
     clock, metrics, targets = SystemClock(), Metrics(), Targets()
     quotas = _quotas(settings)
     admission = Admission(clock, quotas)
@@ -212,7 +212,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         sources.register("dynamodb", TableStreamSource(store, tables.streams))
         route_backends = RouteBackends(functions.resolve, invoker, asynchronous, http_client.send, door.send)
         websocket_limits = WebSocketLimits(idle_s=settings.websocket_idle_s, life_s=settings.websocket_life_s)
-        websocket_apis = make_websocket_apis(clock, route_backends, signed, websocket_limits)
+        websocket_apis = make_websocket_apis(clock, route_backends, signed, websocket_limits, sink.take)
         connections = websocket_apis.connections
         metrics.gauges.append(Gauge("cumulet_websockets", "Clients of WebSocket APIs.", (), lambda: {(): len(connections)}))
 

@@ -56,11 +56,12 @@ class Hub:
         self.clock = ManualClock()
         self.bench = _INVOKE.Bench()
         self.http = HttpClient()
+        self.logged: list[tuple[Any, ...]] = []
         self.accepted: list[dict[str, Any]] = []
         self.sent: list[tuple[Any, ...]] = []
         self.service_answer = Response(200, [("Content-Type", "application/x-amz-json-1.0")], b"{}")
         backends = RouteBackends(self._resolve, self.bench.invoker, self, self.http.send, self._send_signed)
-        self.apis = make_websocket_apis(self.clock, backends, self._signed, limits)
+        self.apis = make_websocket_apis(self.clock, backends, self._signed, limits, self._take_log)
         self.api: dict[str, Any] = {"ApiId": "abc", "ProtocolType": "WEBSOCKET", "RouteSelectionExpression": "$request.body.action"}
         self.stage: dict[str, Any] = {"StageName": "prod"}
         self.parts: dict[str, list[dict[str, Any]]] = {}
@@ -127,6 +128,9 @@ class Hub:
     async def _send_signed(self, request: Any, service: str, region: str, place: Any, role: str | None) -> Response:
         self.sent.append((request, service, region, place, role))
         return self.service_answer
+
+    def _take_log(self, *where_and_lines: Any) -> None:
+        self.logged.append(where_and_lines)
 
     def _signed(self, exchange: Exchange) -> Any:
         raise _NoSignature("Missing Authentication Token")

@@ -323,3 +323,33 @@ async def test_what_is_managed_is_the_open_connection(hub):
         with pytest.raises(ConnectionClosed):
             await client.recv()
         assert client.close_code == 1000
+
+
+async def test_the_stages_access_log_has_a_line_for_each_route_that_ran(hub):
+    form = '{"id":"$context.connectionId","event":"$context.eventType","route":"$context.routeKey","status":$context.status,' + (
+        '"code":"$context.disconnectStatusCode","error":"$context.error.message"}'
+    )
+    hub.stage["AccessLogSettings"] = {"DestinationArn": "arn:aws:logs:us-east-1:000000000000:log-group:mine", "Format": form}
+    hub.stage["RouteSettings"] = {"$default": {"ThrottlingRateLimit": 1.0, "ThrottlingBurstLimit": 1}}
+    hub.proxy("$connect", lambda event: {"statusCode": 200 if "a" in event.get("queryStringParameters", {}) else 403})
+    hub.proxy("$default", lambda event: {"statusCode": 202})
+    hub.proxy("$disconnect", lambda event: {"statusCode": 200})
+    await refused(hub)
+    async with hub.connect(query="?a=1") as client:
+        await client.send("x")
+        await client.send("y")
+        await until(lambda: len(hub.logged) == 4)
+    await until(lambda: len(hub.logged) == 5)
+    assert {where[:3] for where in hub.logged} == {("000000000000", "us-east-1", "mine")}
+    told = [json.loads(lines[0][1]) for *_, lines in hub.logged]
+    assert len({each.pop("id") for each in told}) == 2
+    rest = {"code": "-", "error": "-"}
+    assert told[:2] == [
+        {"event": "CONNECT", "route": "$connect", "status": 403, **rest},
+        {"event": "CONNECT", "route": "$connect", "status": 200, **rest},
+    ]
+    assert sorted(told[2:4], key=lambda each: each["status"]) == [
+        {"event": "MESSAGE", "route": "$default", "status": 202, **rest},
+        {"event": "MESSAGE", "route": "$default", "status": 429, "code": "-", "error": "Too Many Requests"},
+    ]
+    assert told[4] == {"event": "DISCONNECT", "route": "$disconnect", "status": 200, "code": "1000", "error": "-"}

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +156,37 @@ def test_signed_handshakes(node, name):
     with pytest.raises(InvalidStatus) as refused:
         connect(api.url + "?" + urlsplit(wrong.url).query)
     assert refused.value.response.status_code == 403
+
+
+def test_a_custom_domain_leads_to_a_stage_and_its_connections(node, api, name):
+    domain = f"{name}.example.com"
+    api.v2.create_domain_name(DomainName=domain, DomainNameConfigurations=[{"CertificateArn": "arn:aws:acm:a:b:c"}])
+    api.v2.create_api_mapping(DomainName=domain, ApiId=api.id, Stage="prod", ApiMappingKey="chat")
+    at = urlsplit(node.url)
+    with socket.create_connection((at.hostname, at.port)) as raw, connect(f"ws://{domain}:{at.port}/chat", sock=raw) as client:
+        say(client, "x")
+        context = heard(client)["requestContext"]
+        assert context["domainName"] == f"{domain}:{at.port}"
+        path = f"/chat/@connections/{quote(context['connectionId'])}"
+        request = AWSRequest("POST", f"http://{domain}:{at.port}{path}", headers={}, data=b"by name")
+        SigV4Auth(Credentials(KEY, SECRET), "execute-api", "us-east-1").add_auth(request)
+        headers = {**dict(request.headers), "Host": f"{domain}:{at.port}"}
+        assert httpx.post(node.url + path, headers=headers, content=b"by name").status_code == 200
+        assert client.recv(timeout=30) == "by name"
+
+
+def test_over_tls(start_node, name):
+    node = start_node("--in-memory", "--tls-port", "0")
+    said = next(line for line in node.lines if line.startswith("# tls "))
+    endpoint, authority = said.split()[2].rstrip(","), said.partition("signed by ")[2]
+    api = deploying.WebSocketApi(node)
+    api.proxy("$default", deploying.put_function(node, name, ECHO, "handler"), is_two_way=True)
+    address = "wss" + endpoint.removeprefix("https") + api.path
+    with connect(address, ssl=ssl.create_default_context(cafile=authority)) as client:
+        say(client, "x" * 30_000)
+        assert len(heard(client)["body"]) == 30_000
+        client.close(4000, "enough")
+    assert client.close_code == 4000
 
 
 def test_a_node_that_stops_says_so_and_tells_the_disconnect_route(start_node, name):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cumulet.core.place import Place
+from cumulet.gateway.access_log import LogFormat
 from cumulet.gateway.patterns import PatternError, compile_pattern
 from cumulet.gateway.rest_api.compiled import CompiledTemplates, function_of
 from cumulet.gateway.websocket_api.selection import Selection, compile_selection
@@ -77,6 +78,7 @@ class CompiledStage:
     route_key: Selection
     schemas: Mapping[str, str]
     throttles: Mapping[str, Throttle]
+    log: LogFormat | None
     validators: dict[str, Any] = field(default_factory=dict)
 
     def throttle_of(self, route: CompiledRoute) -> Throttle | None:
@@ -104,6 +106,7 @@ def _stage(live: LiveApi, name: str, live_stage: LiveStage) -> CompiledStage:
     authorizers = {each["AuthorizerId"]: each for each in snapshot.authorizers}
     answered = {each["RouteId"] for each in snapshot.route_responses}
     routes = [_route(each, integrations, authorizers, is_two_way=each["RouteId"] in answered) for each in snapshot.routes]
+    log = stage.get("AccessLogSettings")
     settings = {"": stage.get("DefaultRouteSettings") or {}, **(stage.get("RouteSettings") or {})}
     return CompiledStage(
         place=live.place,
@@ -113,6 +116,7 @@ def _stage(live: LiveApi, name: str, live_stage: LiveStage) -> CompiledStage:
         routes={route.key: route for route in routes},
         route_key=compile_selection(live.api["RouteSelectionExpression"]),
         schemas={each["Name"]: each.get("Schema") or "{}" for each in snapshot.models},
+        log=LogFormat(log["DestinationArn"], log["Format"]) if log else None,
         throttles={key: throttle for key, each in settings.items() if (throttle := _throttle(each)) is not None},
     )
 

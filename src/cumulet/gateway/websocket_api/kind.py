@@ -17,6 +17,7 @@ from cumulet.gateway.websocket_api.connections import Connections
 from cumulet.gateway.websocket_api.integrations import Integrations
 from cumulet.gateway.websocket_api.management import PATH, Management
 from cumulet.gateway.websocket_api.serving import Serving
+from cumulet.invoke.contract import LogSink
 from cumulet.services.connections.api import ConnectionsService
 from cumulet.services.connections.model import Scope
 from cumulet.services.http_apis.live import LiveApi
@@ -35,10 +36,11 @@ class WebSocketApis:
         connections: Connections,
         managed: ConnectionsService,
         management: Management,
+        sink: LogSink,
     ) -> None:
         self.connections = connections
         self.managed = managed
-        self._serving = Serving(clock, access, integrations, connections, self.find_stage)
+        self._serving = Serving(clock, access, integrations, connections, self.find_stage, sink)
         self._management = management
         self._apis: dict[str, CompiledApi] = {}
 
@@ -86,13 +88,13 @@ class WebSocketApis:
 
 
 def make_websocket_apis(
-    clock: Clock, backends: RouteBackends, signed: Callable[[Exchange], Context], limits: WebSocketLimits
+    clock: Clock, backends: RouteBackends, signed: Callable[[Exchange], Context], limits: WebSocketLimits, sink: LogSink
 ) -> WebSocketApis:
-    """The parts put together. `signed` tells who signed an exchange's request, or raises the Fault of the signature."""
+    """The parts put together. `sink` takes access logs; `signed` says who signed a request, or raises the signature's Fault."""
     connections = Connections(clock, limits)
     managed = ConnectionsService(connections.find)
     access, integrations = Access(backends, signed, clock), Integrations(backends)
-    return WebSocketApis(clock, access, integrations, connections, managed, Management(managed, signed))
+    return WebSocketApis(clock, access, integrations, connections, managed, Management(managed, signed), sink)
 
 
 class _WebSocketApi:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http.client import responses
 from typing import Any
@@ -15,14 +15,16 @@ from cumulet.core.http import ByteStream, Response
 from cumulet.gateway.buckets import Buckets
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.rest_api import call as rest_calls
+from cumulet.gateway.rest_api.variables import context_value
 from cumulet.gateway.websocket import handshake
 from cumulet.gateway.websocket.session import GOING_AWAY, POLICY, UNSUPPORTED, ClientTooSlow, WebSocket
 from cumulet.gateway.websocket_api.access import Access
 from cumulet.gateway.websocket_api.call import Caller, EventType, Refused, RouteCall, error_frame, found_text, new_id
 from cumulet.gateway.websocket_api.compiled import DEFAULT_KEY, CompiledRoute, CompiledStage
 from cumulet.gateway.websocket_api.connections import Connection, Connections, as_message
-from cumulet.gateway.websocket_api.integrations import Integrations
+from cumulet.gateway.websocket_api.integrations import Answer, Integrations
 from cumulet.gateway.websocket_api.validation import check_message
+from cumulet.invoke.contract import LogSink
 
 log = logging.getLogger("cumulet.gateway")
 
@@ -38,13 +40,20 @@ class Serving:
     """All connections of all WebSocket APIs. `find_stage` is asked for each message: what is deployed now serves it."""
 
     def __init__(
-        self, clock: Clock, access: Access, integrations: Integrations, connections: Connections, find_stage: FindStage
+        self,
+        clock: Clock,
+        access: Access,
+        integrations: Integrations,
+        connections: Connections,
+        find_stage: FindStage,
+        sink: LogSink,
     ) -> None:
         self._clock = clock
         self._access = access
         self._integrations = integrations
         self._connections = connections
         self._find_stage = find_stage
+        self._sink = sink
         self._buckets = Buckets(clock)
 
     async def connect(self, exchange: Exchange, stage: CompiledStage, domain: str) -> Response:
@@ -74,26 +83,22 @@ class Serving:
         trace_id = rest_calls.trace_id_of(exchange.request, exchange.request_id, caller.connected_at_ms)
         call.headers = rest_calls.headers_of(exchange.request, exchange.host, trace_id)
         call.query = rest_calls.query_of(exchange.request.query)
-        try:
-            self._throttle(call)
-            caller.authorizer = await self._access.check(call, exchange)
-            if caller.authorizer is not None:
-                call.context = {"routeKey": route.key, "authorizer": caller.authorizer, **call.context}
-            missing = [name for name in route.required if call.value_of(name) is None]
-            if missing:
-                raise Refused(400, f"Missing required request parameters: [{', '.join(missing)}]")
-            if route.integration is None:
-                return None
-            answer = await self._integrations.run(call)
-        except Refused:
-            raise
-        except Exception:
-            log.exception("bug while connecting to an API", extra={"fields": {"request_id": exchange.request_id}})
-            raise Refused(500, "Internal server error") from None
+        answer = await self._run_route(call, partial(self._admit, caller, exchange))
+        if answer is None:
+            return None
         if not 200 <= answer.status <= 299:
             status = answer.status if answer.status >= 400 else 500
             raise Refused(status, responses.get(status, "Internal server error"))
         return next(iter(answer.headers.get("sec-websocket-protocol", ())), None)
+
+    async def _admit(self, caller: Caller, exchange: Exchange, call: RouteCall) -> None:
+        """Who connects, and with all that is required? Raises Refused."""
+        caller.authorizer = await self._access.check(call, exchange)
+        if caller.authorizer is not None:
+            call.context = {"routeKey": call.route.key, "authorizer": caller.authorizer, **call.context}
+        missing = [name for name in call.route.required if call.value_of(name) is None]
+        if missing:
+            raise Refused(400, f"Missing required request parameters: [{', '.join(missing)}]")
 
     async def _run(self, caller: Caller, stream: ByteStream) -> None:
         """From the handshake to the end. The connection's one task; each message that is being answered has another."""
@@ -128,9 +133,6 @@ class Serving:
             said = await self._take(connection, message, request_id)
         except Refused as refused:
             said = error_frame(refused.message, connection.caller.id, request_id)
-        except Exception:
-            log.exception("bug while answering a message", extra={"fields": {"request_id": request_id}})
-            said = error_frame("Internal server error", connection.caller.id, request_id)
         if said is None:
             return
         with contextlib.suppress(ConnectionError):
@@ -152,12 +154,8 @@ class Serving:
             raise Refused(403, "Forbidden")
         call = self._call(stage, route, caller, "MESSAGE", request_id, {"messageId": new_id()})
         call.body = message
-        self._throttle(call)
-        check_message(call)
-        if route.integration is None:
-            return None
-        answer = await self._integrations.run(call)
-        if not route.is_two_way or answer.body is None:
+        answer = await self._run_route(call, check_message)
+        if answer is None or not route.is_two_way or answer.body is None:
             return None
         return as_message(answer.body) if isinstance(answer.body, bytes) else answer.body
 
@@ -166,19 +164,53 @@ class Serving:
         caller, session = connection.caller, connection.session
         stage = self._find_stage(caller.api_id, caller.stage)
         route = stage.routes.get("$disconnect") if stage is not None else None
-        if stage is None or route is None or route.integration is None:
+        if stage is None or route is None:
             return
         reason = session.close_reason or _REASONS.get(session.close_code, "" if session.close_code != 1006 else _ABNORMAL)
         more = {"disconnectStatusCode": session.close_code, "disconnectReason": reason}
         call = self._call(stage, route, caller, "DISCONNECT", new_id(), more)
         call.headers = {"Host": [caller.domain], "x-api-key": [""], "X-Forwarded-For": [""], "x-restapi": [""]}
+        with contextlib.suppress(Refused):  # best effort
+            await self._run_route(call)
+
+    async def _run_route(
+        self, call: RouteCall, check: Callable[[RouteCall], Awaitable[None] | None] | None = None
+    ) -> Answer | None:
+        """The steps of every route: its throttle, its event's own checks, its integration (None: it has none). Raises Refused."""
+        started_s, noted = self._clock.monotonic_s(), dict[str, Any](status=200)
         try:
             self._throttle(call)
-            await self._integrations.run(call)
-        except Refused:
-            pass  # best effort
+            if check is not None and (waiting := check(call)) is not None:
+                await waiting
+            if call.route.integration is None:
+                return None
+            answer = await self._integrations.run(call)
+            noted["status"] = noted["integrationStatus"] = noted["integration.status"] = answer.status
+            return answer
+        except Refused as refused:
+            noted |= {"status": refused.status, "error.message": refused.message}
+            raise
         except Exception:
-            log.exception("bug while telling of a disconnect", extra={"fields": {"request_id": call.request_id}})
+            log.exception("bug while running a route", extra={"fields": {"request_id": call.request_id}})
+            noted |= {"status": 500, "error.message": "Internal server error"}
+            raise Refused(500, "Internal server error") from None
+        finally:
+            self._log(call, noted, int((self._clock.monotonic_s() - started_s) * 1000))
+
+    def _log(self, call: RouteCall, noted: dict[str, Any], took_ms: int) -> None:
+        """The stage's access log. A log group of another account is not written to: nobody there has allowed it."""
+        form, stage = call.stage.log, call.stage
+        if form is None or form.account != stage.place.account:
+            return
+        noted |= {"responseLatency": took_ms, "integrationLatency": took_ms, "integration.latency": took_ms}
+        if "error.message" in noted:
+            noted["error.messageString"] = orjson.dumps(noted["error.message"]).decode()
+
+        def value_of(name: str) -> Any:
+            return noted[name] if name in noted else context_value(call.context, name)
+
+        line = (call.context["requestTimeEpoch"], form.line(value_of))
+        self._sink(form.account, form.region, form.group, form.stream(stage.api_id, stage.name), [line])
 
     def _call(
         self, stage: CompiledStage, route: CompiledRoute, caller: Caller, event: EventType, request_id: str, more: Mapping[str, Any]
