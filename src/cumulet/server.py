@@ -48,6 +48,7 @@ from cumulet.gateway.websocket_api.backends import RouteBackends
 from cumulet.gateway.websocket_api.kind import make_websocket_apis
 from cumulet.invoke.asynchronous import DurableAsyncInvoker, function_target
 from cumulet.invoke.invoker import LocalInvoker
+from cumulet.invoke.keep_alive import keep_alive_of
 from cumulet.pollers.contract import Sources
 from cumulet.pollers.family import Pollers
 from cumulet.pollers.mappings import PolledSources, source_mapping
@@ -153,10 +154,12 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             quotas=quotas,
             most_waiting=settings.most_waiting,
             memory_budget_mb=memory_budget_mb,
-            keep_alive_s=settings.keep_alive_s,
+            keep_alive=keep_alive_of(settings.keep_alive),
         )
         invoker = MeteredInvoker(local, metrics, clock)
-        asynchronous = DurableAsyncInvoker(store, clock, invoker, lambda *place: functions.resolve(*place), targets)
+        asynchronous = DurableAsyncInvoker(
+            store, clock, invoker, lambda *place: functions.resolve(*place), targets, quotas.weight_of
+        )
         targets.register("lambda", function_target(asynchronous))
         sources = Sources()
         pollers = Pollers(store, clock, invoker, lambda *place: functions.resolve(*place), targets, sources)

@@ -110,11 +110,16 @@ class PlainRuntimes:
 
 
 class Bench:
-    def __init__(self, **settings):
+    def __init__(self, clock=None, **settings):
         self.runtimes = PlainRuntimes()
         self.logged = []
         self.invoker = LocalInvoker(
-            self.runtimes, SystemClock(), self._take, lambda spec: ("k", "s", "t"), lambda: "http://127.0.0.1:1", **settings
+            self.runtimes,
+            clock or SystemClock(),
+            self._take,
+            lambda spec: ("k", "s", "t"),
+            lambda: "http://127.0.0.1:1",
+            **settings,
         )
 
     def _take(self, account, region, group, stream, lines):

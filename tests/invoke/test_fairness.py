@@ -7,7 +7,13 @@ import asyncio
 
 import pytest
 
+from cumulet.core.clock import ManualClock
+from cumulet.delivery.targets import Targets
+from cumulet.invoke.asynchronous import DurableAsyncInvoker
+from cumulet.invoke.contract import AsyncSettings, Invocation, InvocationResult
 from cumulet.invoke.faults import ServiceUnavailable, TooManyRequests
+from cumulet.runtimes.contract import FunctionSpec
+from cumulet.store.memory import MemoryStore
 from cumulet.tenancy.quotas import Quota, Quotas
 
 HOG, VICTIM = "111111111111", "222222222222"
@@ -122,3 +128,36 @@ async def test_environments_of_a_busy_account_share_what_a_single_one_has(make_b
     assert len(hogs) == 32 and 0.4 < sum(hogs) / sum(victims) <= 1.01
     let_go.set()
     await asyncio.gather(*calls)
+
+
+async def test_an_event_runs_though_another_account_has_more_events_than_can_run():
+    held, ran = asyncio.Event(), []
+
+    class Holding:
+        async def invoke(self, spec, invocation):
+            if spec.account == HOG:
+                await held.wait()
+            ran.append(spec.account)
+            return InvocationResult(b"1", "1")
+
+    async def resolve(account, region, name, qualifier):
+        return FunctionSpec(account, region, name, "id", "1", "c", "python3.11", "h", "code", "role"), AsyncSettings()
+
+    asynchronous = DurableAsyncInvoker(MemoryStore(), ManualClock(), Holding(), resolve, Targets())
+    stop = asyncio.Event()
+    running = asyncio.create_task(asynchronous.run(stop))
+    for account, many in ((HOG, 400), (VICTIM, 1)):
+        for number in range(many):
+            invocation = Invocation(f"{account}-{number}", b"{}", "arn")
+            await asynchronous.accept(account=account, region="r", name="f", qualifier=None, invocation=invocation)
+    async with asyncio.timeout(5):
+        while not ran:
+            await asyncio.sleep(0.001)
+    assert ran == [VICTIM]
+    held.set()
+    async with asyncio.timeout(5):
+        while asynchronous.backlog:
+            await asyncio.sleep(0.001)
+    stop.set()
+    await running
+    assert len(ran) == 401

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from cumulet.invoke.faults import TooManyRequests
+from cumulet.invoke.keep_alive import Fixed
 from cumulet.tenancy.quotas import Quota, Quotas
 
 
@@ -195,7 +196,7 @@ async def test_a_node_that_is_really_full_evicts(make_bench):
 
 
 async def test_idle_environments_expire(make_bench):
-    bench = make_bench(keep_alive_s=0.0)
+    bench = make_bench(keep_alive=Fixed(0.0))
     await bench.invoke(bench.define("f", lambda event, write: None))
     assert bench.invoker.pool.idle == 1
     bench.invoker.pool.expire()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,7 @@ import click
 
 from cumulet.cli.client import Address, default_data, write_address
 from cumulet.cli.output import EXIT_FAILED, fail
-from cumulet.core.settings import DEFAULT_PORT, NetworkPolicy, Settings, TlsSettings, WallSettings
+from cumulet.core.settings import DEFAULT_KEEP_ALIVE, DEFAULT_PORT, NetworkPolicy, Settings, TlsSettings, WallSettings
 
 if TYPE_CHECKING:
     from cumulet.server import Node
@@ -33,6 +34,12 @@ def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None
     if not (colon and chain and key):
         raise click.BadParameter("must be local or CERT:KEY")
     return Path(chain), Path(key)
+
+
+def _keep_alive(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"hybrid|fixed:[0-9]{1,7}", value):
+        raise click.BadParameter("must be hybrid or fixed:SECONDS")
+    return value
 
 
 @click.command("up")
@@ -94,6 +101,14 @@ def _certificate(_ctx: click.Context, _param: click.Parameter, value: str | None
 @click.option(
     "--account-concurrency", type=click.IntRange(0), default=1000, show_default=True, help="Executions at once, each account."
 )
+@click.option(
+    "--keep-alive",
+    default=DEFAULT_KEEP_ALIVE,
+    show_default=True,
+    callback=_keep_alive,
+    metavar="fixed:SECONDS|hybrid",
+    help="How long idle environments stay.",
+)
 @click.option("--limits", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Limits of accounts: a TOML file.")
 @click.option(
     "--websocket-idle", type=click.FloatRange(1), default=600, show_default=True, help="Seconds a WebSocket client may be silent."
@@ -143,6 +158,7 @@ def command(
     shells: int,
     memory_budget_mb: int | None,
     account_concurrency: int,
+    keep_alive: str,
     limits: Path | None,
     websocket_idle: float,
     websocket_life: float,
@@ -184,6 +200,7 @@ def command(
         wall=WallSettings(isolation, allow_weak_wall, network, network_most),
         log_format=("text" if os.isatty(2) else "json") if log_format == "auto" else log_format,
         account_concurrency=account_concurrency,
+        keep_alive=keep_alive,
         limits=limits,
     )
     if quiet:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 DEFAULT_PORT = 4566
+DEFAULT_KEEP_ALIVE = "fixed:600"
 DEFAULT_ACCOUNT = "000000000000"
 
 
@@ -44,11 +45,8 @@ class Settings:
 
     `memory_budget_mb` bounds what all live execution environments take together; None: three quarters of the machine's memory.
     `account_concurrency` is what accounts may run at once of which the file `limits` says nothing; `most_waiting` bounds how many
-    invocations wait for room. `shells` bounds how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a
-    free one.
-    `is_compressing`: function URLs and HTTP APIs answer in gzip or Brotli who asks for it.
-    `integration_timeout_s` is for integrations of APIs that say none themselves; `client_connections` bounds the connections, and
-    the requests in flight, of one address other than this machine's own.
+    invocations wait for room. `keep_alive` is how long idle environments stay, as `invoke/keep_alive.py` reads it. `shells` bounds
+    how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a free one.
     `url_style` is how addresses of APIs and function URLs are told (`gateway/names.py`).
     `websocket_idle_s` and `websocket_life_s` bound how long a client of a WebSocket API may be silent, and stay at all.
     `log_format` is how the node's own log on stderr reads.
@@ -71,7 +69,7 @@ class Settings:
     account_concurrency: int = 1000
     limits: Path | None = None
     most_waiting: int = 10_000
-    keep_alive_s: float = 600.0
+    keep_alive: str = DEFAULT_KEEP_ALIVE
     websocket_idle_s: float = 600.0
     websocket_life_s: float = 7200.0
     log_format: Literal["json", "text"] = "json"

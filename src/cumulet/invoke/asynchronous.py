@@ -3,6 +3,8 @@
 import asyncio
 import heapq
 import itertools
+from collections import Counter
+from functools import partial
 
 from cumulet.core.arn import Arn
 from cumulet.core.clock import Clock
@@ -16,16 +18,27 @@ from cumulet.invoke.events import Event
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.store.contract import Reader, Store, Txn
 from cumulet.store.keys import pack, prefix_range
+from cumulet.tenancy.fair_queue import FairQueue, Waiter, WeightOf
 
 _PREFIX = "async/"
 _MAX_RUNNING = 256
-"""Events that run at once on a node; the others wait in the store's order."""
+"""Events that run at once on a node; the others wait, and accounts take turns."""
+_MOST_OF_ONE = 224
+"""Of these, how many may be one account's: the rest is for others."""
 
 
 class DurableAsyncInvoker:
     """See the contract `AsyncInvoker`. Events of an account and region are one shard."""
 
-    def __init__(self, store: Store, clock: Clock, invoker: Invoker, resolve: Resolve, targets: Targets) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        invoker: Invoker,
+        resolve: Resolve,
+        targets: Targets,
+        weight_of: WeightOf = lambda account: 1.0,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._invoker = invoker
@@ -33,6 +46,8 @@ class DurableAsyncInvoker:
         self._outbox = Outbox(store, targets)
         self._due: list[tuple[int, int, Event]] = []
         self._order = itertools.count()
+        self._ready: FairQueue[Event] = FairQueue(weight_of, most=1 << 40)  # all of them are in the store already
+        self._running_of: Counter[str] = Counter()
         self._woken = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -87,7 +102,7 @@ class DurableAsyncInvoker:
     @property
     def backlog(self) -> int:
         """Events that wait or run."""
-        return len(self._due) + len(self._running)
+        return len(self._due) + len(self._ready) + len(self._running)
 
     def _schedule(self, event: Event) -> None:
         heapq.heappush(self._due, (event.due_ms, next(self._order), event))
@@ -99,14 +114,24 @@ class DurableAsyncInvoker:
         return max(0.0, (self._due[0][0] - self._clock.now_ms()) / 1000)
 
     def _start_due(self) -> None:
-        while self._due and self._due[0][0] <= self._clock.now_ms() and len(self._running) < _MAX_RUNNING:
+        while self._due and self._due[0][0] <= self._clock.now_ms():
             _, _, event = heapq.heappop(self._due)
-            task = asyncio.get_running_loop().create_task(self._run_event(event))
+            self._ready.push(event.account, event)
+        while len(self._running) < _MAX_RUNNING and (waiter := self._ready.first(self._has_most)) is not None:
+            self._ready.take(waiter)
+            task = asyncio.get_running_loop().create_task(self._run_event(waiter.item))
             self._running.add(task)
-            task.add_done_callback(self._finished)
+            self._running_of[waiter.account] += 1
+            task.add_done_callback(partial(self._finished, waiter.account))
 
-    def _finished(self, task: "asyncio.Task[None]") -> None:
+    def _has_most(self, waiter: Waiter[Event]) -> bool:
+        return self._running_of[waiter.account] >= _MOST_OF_ONE
+
+    def _finished(self, account: str, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
+        self._running_of[account] -= 1
+        if not self._running_of[account]:
+            del self._running_of[account]
         self._woken.set()
         if not task.cancelled():
             task.result()  # a bug here must not pass unseen: the loop's exception handler logs it

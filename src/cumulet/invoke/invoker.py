@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from functools import partial
 
 from cumulet.core.clock import Clock
+from cumulet.core.errors import Fault
 from cumulet.invoke import reports
 from cumulet.invoke.concurrency import Concurrency
 from cumulet.invoke.contract import Invocation, InvocationResult, LogLines, LogSink
 from cumulet.invoke.faults import ServiceUnavailable, TooManyRequests
+from cumulet.invoke.keep_alive import KeepAlive
 from cumulet.invoke.output import OutputLines
 from cumulet.invoke.pool import Member, Pool
 from cumulet.invoke.room import MOST_WAITING
 from cumulet.invoke.weighing import Weighing
+from cumulet.invoke.weights import Share
 from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, FunctionSpec, InitError, Launch, Runtimes
 from cumulet.runtimes.faults import error_document, exit_document, exit_words
 from cumulet.tenancy.limits import HoldBack, LogRate
@@ -26,6 +29,7 @@ Credentials = Callable[[FunctionSpec], tuple[str, str, str]]
 """The temporary credentials of a function's role: key id, secret, session token."""
 
 _EXPIRY_INTERVAL_S = 1.0
+_PREWARMED_AT_ONCE = 4
 _INIT_LIMIT_S = 10.0
 _CALLS_A_ROUND = 16
 """Invocations that begin in one round of the event loop."""
@@ -45,7 +49,7 @@ class LocalInvoker:
         quotas: Quotas | None = None,
         most_waiting: int = MOST_WAITING,
         memory_budget_mb: int = 4096,
-        keep_alive_s: float = 600.0,
+        keep_alive: KeepAlive | None = None,
     ) -> None:
         self._runtimes = runtimes
         self._clock = clock
@@ -58,12 +62,13 @@ class LocalInvoker:
         self._none_runs.set()
         self._provisioned: dict[tuple[str, str, str], tuple[FunctionSpec, int]] = {}
         self._provisioning: set[asyncio.Task[None]] = set()
+        self._prewarming: set[asyncio.Task[None]] = set()
         quotas = quotas or Quotas()
         self._log_rate = LogRate(clock, quotas)
         self._rounds = FairRounds(_CALLS_A_ROUND, quotas.weight_of)
         self._hold_back = HoldBack(clock)
         self.concurrency = Concurrency(lambda account: quotas.of(account).concurrency)
-        self.pool = Pool(clock, memory_budget_mb, keep_alive_s, quotas.weight_of, most_waiting)
+        self.pool = Pool(clock, memory_budget_mb, keep_alive, quotas.weight_of, most_waiting)
         self.pool.on_lost = self._on_lost
         self.pool.on_weighed = Weighing().change
 
@@ -99,12 +104,18 @@ class LocalInvoker:
             self._runtimes.retire(function_id)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Scale to zero until told to stop."""
+        """Scale to zero, and up again before calls that are expected, until told to stop."""
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _EXPIRY_INTERVAL_S)
-            self.pool.expire()
-            self.pool.relieve(self._runtimes.memory_mb())
+            self.keep()
+
+    def keep(self) -> None:
+        """What falls due by now: environments that go, for their keep-alive or for memory, and that come."""
+        self.pool.expire()
+        self.pool.relieve(self._runtimes.memory_mb())
+        while len(self._prewarming) < _PREWARMED_AT_ONCE and (spec := self.pool.pop_expected()) is not None:
+            self._start_prewarming(spec)
 
     async def drain(self, limit_s: float) -> None:
         """Wait for what is running, for at most `limit_s`."""
@@ -239,6 +250,11 @@ class LocalInvoker:
     async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False) -> Member:
         """A new environment, leased to the caller. Raises InitError; its output is on its way to the log either way."""
         share = await self.pool.make_room(spec)
+        return await self._start_in_room(spec, share, is_provisioned=is_provisioned)
+
+    async def _start_in_room(
+        self, spec: FunctionSpec, share: Share, *, is_provisioned: bool = False, is_prewarmed: bool = False
+    ) -> Member:
         launch = self._launch(spec, is_provisioned, share.cores)
         output = self._open_output(spec, launch)
         try:
@@ -248,7 +264,7 @@ class LocalInvoker:
             raise
         self._outputs[environment.id] = output
         cold_ms = sum(environment.phases.values())
-        return self.pool.add(environment, cold_ms, share, is_provisioned=is_provisioned)
+        return self.pool.add(environment, cold_ms, share, is_provisioned=is_provisioned, is_prewarmed=is_prewarmed)
 
     def _launch(self, spec: FunctionSpec, is_provisioned: bool, cpu_share: float | None = None) -> Launch:
         name = secrets.token_hex(16)
@@ -317,6 +333,18 @@ class LocalInvoker:
         task = asyncio.get_running_loop().create_task(self._provision(key))
         self._provisioning.add(task)
         task.add_done_callback(self._provisioning.discard)
+
+    def _start_prewarming(self, spec: FunctionSpec) -> None:
+        """Ahead of a call, where there is room for it without evicting anyone."""
+        share = self.pool.find_room(spec)
+        if share is not None:
+            task = asyncio.get_running_loop().create_task(self._prewarm(spec, share))
+            self._prewarming.add(task)
+            task.add_done_callback(self._prewarming.discard)
+
+    async def _prewarm(self, spec: FunctionSpec, share: Share) -> None:
+        with contextlib.suppress(InitError, Fault):  # the call will tell, if it comes
+            self.pool.release(await self._start_in_room(spec, share, is_prewarmed=True))
 
     async def _provision(self, key: tuple[str, str, str]) -> None:
         """Start what is missing of a version's provisioned environments, one after the other; a broken init is tried again."""

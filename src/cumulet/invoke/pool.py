@@ -4,31 +4,38 @@ Idle environments of one function version are a stack, so that the last used is 
 room the idle environment of the least worth goes, by greedy-dual: a version's uses are shared out among its environments.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from cumulet.core.clock import Clock
 from cumulet.invoke.greedy_dual import GreedyDual
+from cumulet.invoke.keep_alive import Fixed, History, KeepAlive
 from cumulet.invoke.room import MOST_WAITING, Room
+from cumulet.invoke.timetable import Timetable
 from cumulet.invoke.weights import Share, Weights
 from cumulet.runtimes.contract import Environment, FunctionSpec
 from cumulet.tenancy.fair_queue import WeightOf
 
 PoolKey = tuple[str, str, str]
+_MOST_PREWARMED = 20_000
+"""Functions without an environment of which it is known when to start one."""
 _FULL = 0.9
 """The share of the budget that may really be taken before idle environments go."""
 
 
 @dataclass(eq=False, slots=True)
 class Shelf:
-    """All environments of one version. `uses` are its calls since it last had none."""
+    """All environments of one version. `uses` are its calls since it last had none, `looked_at_s` when the next of
+    its idle ones may have to go."""
 
     key: PoolKey
+    history: History
     idle: "deque[Member]" = field(default_factory=deque)
     shared: "list[Member]" = field(default_factory=list)
     live: int = 0
     uses: int = 0
+    looked_at_s: float = float("inf")
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +50,8 @@ class Member:
     is_provisioned: bool = False
     is_retired: bool = False
     is_idle: bool = False
+    is_called: bool = False
+    is_prewarmed: bool = False
     is_given_back: bool = False
     idle_since_s: float = 0.0
     priority: float = 0.0
@@ -64,12 +73,15 @@ class Pool:
         self,
         clock: Clock,
         budget_mb: int,
-        keep_alive_s: float,
+        keep_alive: KeepAlive | None = None,
         weight_of: WeightOf = lambda account: 1.0,
         most_waiting: int = MOST_WAITING,
     ) -> None:
         self._clock = clock
-        self._keep_alive_s = keep_alive_s
+        self._keep_alive = Fixed() if keep_alive is None else keep_alive  # one that knows nothing yet is false
+        self._expiries: Timetable[Shelf] = Timetable()
+        self._prewarms: Timetable[PoolKey] = Timetable()
+        self._absent: OrderedDict[PoolKey, tuple[FunctionSpec, History]] = OrderedDict()
         self._shelves: dict[PoolKey, Shelf] = {}
         self._members: dict[str, Member] = {}
         self._ranking: GreedyDual[Member] = GreedyDual()
@@ -101,11 +113,14 @@ class Pool:
         if shelf.shared and (shared := _find_shared(shelf)) is not None:
             shared.calls += 1
             return shared
+        now_s = self._clock.monotonic_s()
         while shelf.idle:
             member = shelf.idle.pop()
             self._leave_idle(member)
             if not member.environment.exited.done():
                 member.environment.wake()
+                member.is_called = True
+                shelf.history.begin(now_s)
                 self._begin(member)
                 return member
         return None
@@ -125,14 +140,29 @@ class Pool:
         self._weights.end_start(spec.account, spec.memory_mb)
         self.room.give_back(spec)
 
-    def add(self, environment: Environment, cold_ms: float, share: Share, *, is_provisioned: bool = False) -> Member:
-        """A new environment, leased to whoever made it, started with the share that `make_room` gave."""
+    def add(
+        self,
+        environment: Environment,
+        cold_ms: float,
+        share: Share,
+        *,
+        is_provisioned: bool = False,
+        is_prewarmed: bool = False,
+    ) -> Member:
+        """A new environment, leased to whoever made it, started with the share that `make_room` gave: for a call, or kept on
+        purpose, or ahead of a call that is expected."""
         spec = environment.spec
         shelf = self._shelves.get(spec.pool_key)
         if shelf is None:
-            shelf = self._shelves[spec.pool_key] = Shelf(spec.pool_key, uses=1)
+            history = self._keep_alive.history_of(spec.pool_key[:2])
+            shelf = self._shelves[spec.pool_key] = Shelf(spec.pool_key, history, uses=1)
+            self._absent.pop(spec.pool_key, None)
+            self._prewarms.drop(spec.pool_key)
         shelf.live += 1
-        member = Member(environment, shelf, cold_ms, spec.memory_mb, share.scale, is_provisioned)
+        member = Member(environment, shelf, cold_ms, spec.memory_mb, share.scale, is_provisioned, is_prewarmed=is_prewarmed)
+        if not is_provisioned and not is_prewarmed:
+            member.is_called = True
+            shelf.history.begin(self._clock.monotonic_s())
         self._members[environment.id] = member
         self._weights.end_start(spec.account, spec.memory_mb)
         self._begin(member)
@@ -141,18 +171,27 @@ class Pool:
 
     def release(self, member: Member) -> None:
         """The call is over: the environment is idle, or dies when its version is no longer wanted."""
-        if not self._end(member) or member.environment.exited.done():
+        if not self._end(member):
+            return
+        now_s = self._clock.monotonic_s()
+        if member.is_called:
+            member.is_called = False
+            member.is_prewarmed = False
+            member.shelf.history.end(now_s)
+        if member.environment.exited.done():
             return
         if member.is_retired:
             member.environment.kill()
             return
         member.environment.rest()
-        member.idle_since_s = self._clock.monotonic_s()
+        member.idle_since_s = now_s
         member.is_idle = True
         self._idle += 1
         member.shelf.idle.append(member)
         if not member.is_provisioned:
             self._ranking.used(member, self._worth(member))
+            if member.shelf.looked_at_s > now_s + self._keep_alive.soonest_s:  # what the plan is, is worked out then
+                self._look_at(member.shelf, now_s + self._keep_alive.soonest_s)
         if self.room.waiting:
             self.room.serve_waiting()
 
@@ -164,16 +203,63 @@ class Pool:
             if key[0] == function_id and key != keep and (keep is None or key[1] == keep[1]):
                 member.is_retired = True
                 self._kill_if_idle(member)
+        for key in [each for each in self._absent if each[0] == function_id and each != keep]:
+            if keep is None or key[1] == keep[1]:
+                del self._absent[key]
+                self._prewarms.drop(key)
 
     def expire(self) -> None:
-        """Scale to zero: end what was idle for longer than the keep-alive. Called from time to time."""
-        oldest_s = self._clock.monotonic_s() - self._keep_alive_s
-        for shelf in self._shelves.values():
-            while shelf.idle and shelf.idle[0].idle_since_s <= oldest_s and not shelf.idle[0].is_provisioned:
-                member = shelf.idle.popleft()
-                self._leave_idle(member)
-                member.environment.kill()
+        """Scale to zero: end what was idle for as long as the keep-alive says. Called from time to time."""
+        now_s = self._clock.monotonic_s()
+        while (shelf := self._expiries.pop_due(now_s)) is not None:
+            next_s, gone = float("inf"), None
+            shelf.looked_at_s = float("inf")
+            for member in [each for each in shelf.idle if not each.is_provisioned]:
+                expires_s = self._expires_s(member)
+                if expires_s > now_s:
+                    next_s = min(next_s, expires_s)
+                    continue
+                self._kill_if_idle(member)
+                gone = member
+            if gone is not None and not shelf.idle and not shelf.history.busy:
+                self._expect_next(gone)
+            if next_s < float("inf"):
+                self._look_at(shelf, next_s)
         self._ranking.tidy()
+
+    def pop_expected(self) -> FunctionSpec | None:
+        """A version without any environment that is about to be called, if what was learned is right: to be started now."""
+        now_s = self._clock.monotonic_s()
+        while (key := self._prewarms.pop_due(now_s)) is not None:
+            spec, history = self._absent.pop(key)
+            until_s = self._keep_alive.plan(history).until_s
+            if not history.busy and history.idle_since_s is not None and history.idle_since_s + until_s > now_s:
+                return spec
+        return None
+
+    def _look_at(self, shelf: Shelf, due_s: float) -> None:
+        shelf.looked_at_s = due_s
+        self._expiries.set(shelf, due_s)
+
+    def _expires_s(self, member: Member) -> float:
+        """When an idle environment goes. One that was started ahead of a call goes when the call is not expected any more."""
+        history = member.shelf.history
+        plan = self._keep_alive.plan(history)
+        if member.is_prewarmed and history.idle_since_s is not None:
+            return history.idle_since_s + plan.until_s
+        return member.idle_since_s + plan.unload_s
+
+    def _expect_next(self, member: Member) -> None:
+        """The last environment of a version has gone: when is the next call expected?"""
+        shelf, spec = member.shelf, member.environment.spec
+        prewarm_s = self._keep_alive.plan(shelf.history).prewarm_s
+        since_s = shelf.history.idle_since_s
+        if member.is_prewarmed or prewarm_s is None or since_s is None:
+            return
+        self._absent[shelf.key] = (spec, shelf.history)
+        self._prewarms.set(shelf.key, since_s + prewarm_s)
+        if len(self._absent) > _MOST_PREWARMED:
+            self._prewarms.drop(self._absent.popitem(last=False)[0])
 
     def relieve(self, used_mb: int) -> None:
         """The environments really take so much together: when that is near the budget, evict as much as is too much."""

@@ -27,7 +27,7 @@ class Quota:
     request_burst: int = 50_000
     code_bytes: int = 80_530_636_800
     functions: int = 100_000
-    log_bytes_per_s: int = 16 * 1024 * 1024
+    log_bytes_per_s: int = 8 * 1024 * 1024
 
 
 _LEAST: dict[str, float] = {"weight": 0.001, "concurrency": 0, "requests_per_s": 0.01, "request_burst": 1}
