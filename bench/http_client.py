@@ -74,8 +74,8 @@ def _signature(method: str, path: str, query: str, lines: dict[str, str], body: 
 class _Client(asyncio.Protocol):
     """Sends one request after another on one connection, until told to stop."""
 
-    def __init__(self, requests: "list[bytes]", until: float, load: "Load"):
-        self.requests, self.until, self.load = requests, until, load
+    def __init__(self, requests: "list[bytes]", until: float, load: "Load", status: int = 200):
+        self.requests, self.until, self.load, self.status = requests, until, load, str(status).encode()
         self.at = 0
         self.buffer = b""
         self.done = asyncio.get_running_loop().create_future()
@@ -103,7 +103,7 @@ class _Client(asyncio.Protocol):
         length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if len(self.buffer) < end + 4 + length:
             return
-        if self.buffer[9:12] == b"200":
+        if self.buffer[9:12] == self.status:
             self.load.took_s.append(time.perf_counter() - self.sent)
         else:
             self.load.errors += 1
@@ -131,8 +131,8 @@ class Load:
         return found | ({"errors": self.errors, "last_error": self.last_error} if self.errors else {})
 
 
-async def load(url: str, requests: list[bytes], concurrency: int, seconds: float) -> Load:
-    """Send `requests` in turn on `concurrency` connections, the next when the last is answered."""
+async def load(url: str, requests: list[bytes], concurrency: int, seconds: float, status: int = 200) -> Load:
+    """Send `requests` in turn on `concurrency` connections, the next when the last is answered. Other statuses are errors."""
     parts = urlsplit(url)
     outcome = Load()
     started = time.perf_counter()
@@ -140,7 +140,7 @@ async def load(url: str, requests: list[bytes], concurrency: int, seconds: float
     clients = []
     for _ in range(concurrency):
         _transport, client = await loop.create_connection(
-            lambda: _Client(requests, started + seconds, outcome), parts.hostname, parts.port
+            lambda: _Client(requests, started + seconds, outcome, status), parts.hostname, parts.port
         )
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))

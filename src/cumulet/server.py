@@ -207,7 +207,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             functions.resolve, invoker, asynchronous, http_client.send, door.send, settings.integration_timeout_s or 29.0
         )
         rest_serving = make_serving(clock, backends, signed, usage, sink.take)
-        rest_apis = RestApis(rest_serving)
+        rest_apis = RestApis(rest_serving, lambda name: domains.find(name) is not None)
         rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
 
         tables = TablesService(store, clock)

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+import uuid
 
 import httpx
 import jwt
@@ -36,10 +37,9 @@ class Issuer:
 
     def __init__(self, server):
         self.server = server
-        self.url = f"{server.url}/realm"
-        server.answers["/realm/.well-known/openid-configuration"] = self._json(
-            {"issuer": self.url, "jwks_uri": f"{server.url}/keys"}
-        )
+        realm = f"/realm-{uuid.uuid4().hex}"  # a port may come again, and the node remembers an issuer
+        self.url, self.discovery = server.url + realm, f"{realm}/.well-known/openid-configuration"
+        server.answers[self.discovery] = self._json({"issuer": self.url, "jwks_uri": f"{server.url}/keys"})
         self.publish(jwk_of(RSA, "r1"), jwk_of(EC, "e1"))
 
     def _json(self, document):
@@ -265,8 +265,7 @@ def test_new_keys_are_found_and_strangers_do_not_make_the_node_ask_without_end(g
 
 @pytest.mark.parametrize("what", ["status", "text", "size", "location", "list"])
 def test_an_issuer_that_answers_nonsense(guarded, issuer, what):
-    document = "/realm/.well-known/openid-configuration"
-    issuer.server.answers[document] = {
+    issuer.server.answers[issuer.discovery] = {
         "status": (500, {}, b"{}"),
         "text": (200, {}, b"<html>"),
         "size": (200, {}, b'{"x": "' + b"x" * 600_000 + b'"}'),

@@ -65,6 +65,11 @@ def test_domain_names(make_api, server, node, name):
     assert (ask("/our/blogs").status_code, ask("/our").status_code) == (404, 404)
     for call, arguments, code in (
         (gateway.create_domain_name, {"DomainName": domain}, "ConflictException"),
+        (
+            node.client("apigateway").create_domain_name,
+            {"domainName": domain, "regionalCertificateArn": "arn:aws:acm:a:b:c", "endpointConfiguration": {"types": ["REGIONAL"]}},
+            "BadRequestException",
+        ),
         (gateway.create_domain_name, {"DomainName": "no name"}, "BadRequestException"),
         (node.client("apigatewayv2", "eu-west-1").create_domain_name, {"DomainName": domain}, "ConflictException"),
         (gateway.create_api_mapping, {"DomainName": domain, "ApiId": shop.id, "Stage": "$default"}, "ConflictException"),

@@ -159,3 +159,19 @@ def test_warnings(gateway):
     with pytest.raises(ClientError):
         gateway.import_api(Body=text, FailOnWarnings=True)
     gateway.delete_api(ApiId=made["ApiId"])
+
+
+def test_an_api_does_not_grow_without_end(gateway, node):
+    integration = {"x-amazon-apigateway-integration": {"type": "aws_proxy", "uri": FUNCTION}}
+
+    def text(count):
+        return json.dumps({"openapi": "3.0.1", "paths": {f"/{number}": {"get": integration} for number in range(count)}})
+
+    made = gateway.import_api(Body=text(5000))
+    with pytest.raises(ClientError) as caught:
+        gateway.create_route(ApiId=made["ApiId"], RouteKey="GET /more")
+    assert caught.value.response["Error"]["Code"] == "TooManyRequestsException"
+    assert caught.value.response["Error"]["Message"] == "Maximum number of Routes for this API has been reached."
+    gateway.delete_api(ApiId=made["ApiId"])
+    with pytest.raises(ClientError):
+        gateway.import_api(Body=text(5001))

@@ -4,6 +4,7 @@ and CORS. Pure: resolving the URL, checking signatures and invoking happen elsew
 
 import base64
 import binascii
+import functools
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -201,6 +202,7 @@ def body_text(body: bytes, content_type: str) -> tuple[str, bool]:
     return base64.b64encode(body).decode("ascii"), True
 
 
+@functools.lru_cache(maxsize=8)
 def clf_time(seconds: int) -> str:
     at = time.gmtime(seconds)
     return f"{at[2]:02}/{_MONTHS[at[1] - 1]}/{at[0]}:{at[3]:02}:{at[4]:02}:{at[5]:02} +0000"

@@ -40,6 +40,10 @@ def list_all(reader: Reader, kind: str, *path: str) -> Iterator[Document]:
         yield orjson.loads(value)
 
 
+def count(reader: Reader, kind: str, *path: str) -> int:
+    return sum(1 for _ in reader.scan(*prefix_range(kind, *path)))
+
+
 def put(txn: Txn, kind: str, document: Document, *path: str) -> None:
     txn.put(pack(kind, *path), orjson.dumps(document))
 

@@ -1,5 +1,6 @@
 """Who may call a route: signatures, tokens, and functions that authorize, with their cache."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ from cumulet.gateway.http_api.issuers import Issuers
 from cumulet.gateway.http_api.mappings import as_text
 from cumulet.gateway.http_api.reading import request_value
 from cumulet.gateway.http_api.refusals import Refusal, forbidden, server_error, unauthorized
-from cumulet.gateway.http_api.tokens import TokenError
+from cumulet.gateway.http_api.tokens import Key, TokenError
 from cumulet.gateway.policies import PolicyError, Question
 
 _ACTION = "execute-api:Invoke"
-_CACHED = 10_000
+_CACHED, _VERIFIED, _VERIFIED_CHARS = 10_000, 1_000, 4_096
 _TIMEOUT_S = 10.0
 
 
@@ -46,6 +47,7 @@ class Access:
         self._signed = signed
         self._clock = clock
         self._grants: OrderedDict[tuple[str, ...], tuple[float, Grant]] = OrderedDict()
+        self._verified: dict[bytes, tuple[Key, dict[str, Any]]] = {}
 
     async def check(self, call: Call, exchange: Exchange) -> None:
         """Raises Refusal. Adds the caller to the call."""
@@ -85,8 +87,9 @@ class Access:
             raise unauthorized("The request has no token", "Bearer")
         try:
             key = await self._issuers.key(authorizer.issuer, tokens.key_id_of(token))
+            claims = self._signed_claims(token, key)
             now_s = self._clock.now_ms() / 1000
-            claims = tokens.claims_of(token, key, issuer=authorizer.issuer, audience=authorizer.audience, now_s=now_s)
+            tokens.check_claims(claims, issuer=authorizer.issuer, audience=authorizer.audience, now_s=now_s)
         except TokenError as error:
             challenge = f'Bearer scope="{" ".join(sorted(call.route.scopes))}" error="invalid_token" error_description="{error}"'
             raise unauthorized(str(error), challenge) from None
@@ -97,6 +100,19 @@ class Access:
             raise forbidden(words, f'Bearer scope="{wanted}" error="insufficient_scope" error_description="{words}"')
         call.claims = tokens.shown_claims(claims)
         call.scopes = scopes if call.route.scopes else None
+
+    def _signed_claims(self, token: str, key: Key) -> dict[str, Any]:
+        """A signature is checked once for a token and a key: clients send the same token again and again. Raises TokenError."""
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        known = self._verified.get(digest)
+        if known is not None and known[0] is key:
+            return known[1]
+        claims = tokens.signed_claims_of(token, key)
+        if len(token) <= _VERIFIED_CHARS:
+            if len(self._verified) >= _VERIFIED:
+                self._verified.clear()
+            self._verified[digest] = (key, claims)
+        return claims
 
     async def _ask(self, call: Call, authorizer: Authorizer) -> None:
         """Ask the authorizer's function, or its cache. Raises Refusal."""

@@ -82,10 +82,10 @@ def key_id_of(token: str) -> str:
     return str(header.get("kid", ""))
 
 
-def claims_of(token: str, key: Key, *, issuer: str, audience: frozenset[str], now_s: float) -> dict[str, Any]:
-    """The claims of a token that holds. Raises TokenError."""
+def signed_claims_of(token: str, key: Key) -> dict[str, Any]:
+    """The claims of a token that the key has signed. Raises TokenError."""
     try:
-        claims = jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             key.key,
             algorithms=list(key.algorithms),
@@ -93,6 +93,11 @@ def claims_of(token: str, key: Key, *, issuer: str, audience: frozenset[str], no
         )
     except (PyJWTError, ValueError, TypeError, RecursionError):
         raise TokenError("the signature is invalid") from None
+    return claims
+
+
+def check_claims(claims: Mapping[str, Any], *, issuer: str, audience: frozenset[str], now_s: float) -> None:
+    """Raises TokenError: they are for another time, issuer or audience."""
     _check_times(claims, now_s)
     if claims.get("iss") != issuer:
         raise TokenError("the issuer is invalid")
@@ -100,7 +105,6 @@ def claims_of(token: str, key: Key, *, issuer: str, audience: frozenset[str], no
     named = claims.get("client_id") if named is None else named
     if not any(isinstance(each, str) and each in audience for each in (named if isinstance(named, list) else [named])):
         raise TokenError("the audience is invalid")
-    return claims
 
 
 def _check_times(claims: Mapping[str, Any], now_s: float) -> None:

@@ -1,6 +1,6 @@
 """All REST APIs of the node, by id: what the control plane publishes, and the door that asks for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cumulet.core.http import Response
 from cumulet.gateway.exchange import Exchange
@@ -12,10 +12,11 @@ from cumulet.services.rest_apis.model import Document, Place
 
 
 class RestApis:
-    """An `ApiKind`, and the control plane's `Publisher`."""
+    """An `ApiKind`, and the control plane's `Publisher`. `is_taken` says whether another kind of APIs has a domain name."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, is_taken: Callable[[str], bool] = lambda name: False) -> None:
         self._serving = serving
+        self._is_taken = is_taken
         self._apis: dict[str, _RestApi] = {}
         self._domains: dict[str, tuple[Place, list[tuple[str, Document]]]] = {}
 
@@ -53,7 +54,7 @@ class RestApis:
             self._domains[name] = (place, [(_base(each), each) for each in by_length])
 
     def has_domain(self, name: str, place: Place) -> bool:
-        return name in self._domains and self._domains[name][0] != place
+        return (name in self._domains and self._domains[name][0] != place) or self._is_taken(name)
 
     def flush_authorizers(self, api_id: str, stage: str) -> None:
         self._serving.flush_authorizers(api_id, stage)

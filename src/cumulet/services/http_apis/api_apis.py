@@ -11,6 +11,7 @@ from cumulet.services.http_apis import storage
 from cumulet.services.http_apis.changes import Changes, deploy_automatically
 from cumulet.services.http_apis.errors import BadRequest
 from cumulet.services.http_apis.finding import get_api
+from cumulet.services.http_apis.limits import check_room
 from cumulet.services.http_apis.model import DEFAULT_STAGE, HTTP, changed, checked_api, checked_route, checked_stage, paged, taken
 from cumulet.services.http_apis.model_integrations import checked_integration
 from cumulet.store.contract import Reader, Store, Txn
@@ -46,6 +47,7 @@ class ApiOperations:
         parts = _quick_parts(req, target, now_s) if target else None
 
         def create(txn: Txn) -> None:
+            check_room(txn, "api")
             storage.put(txn, "api", api, api_id)
             if parts is not None:
                 integration, route, stage = parts

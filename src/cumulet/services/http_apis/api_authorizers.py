@@ -9,6 +9,7 @@ from cumulet.services.http_apis import storage
 from cumulet.services.http_apis.changes import Changes
 from cumulet.services.http_apis.errors import BadRequest, Conflict
 from cumulet.services.http_apis.finding import get
+from cumulet.services.http_apis.limits import check_room
 from cumulet.services.http_apis.model import changed, paged
 from cumulet.services.http_apis.model_integrations import checked_authorizer
 from cumulet.store.contract import Reader, Txn
@@ -27,6 +28,7 @@ class AuthorizerOperations:
     @operation("CreateAuthorizer")
     async def create_authorizer(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         def create(txn: Txn, api: Document) -> Document:
+            check_room(txn, "authorizer", api["ApiId"])
             return put_authorizer(txn, api, changed({"AuthorizerId": ids.lower_id(6)}, req, *_AUTHORIZER))
 
         return await self._changes.change(ctx, req["ApiId"], create)

@@ -11,6 +11,7 @@ from cumulet.core.place import place_of
 from cumulet.services.http_apis import storage
 from cumulet.services.http_apis.errors import BadRequest, Conflict
 from cumulet.services.http_apis.finding import get, get_api
+from cumulet.services.http_apis.limits import check_room
 from cumulet.services.http_apis.live import Live
 from cumulet.services.http_apis.model import paged, taken
 from cumulet.store.contract import Reader, Store, Txn
@@ -46,6 +47,7 @@ class DomainOperations:
         def create(txn: Txn) -> None:
             if storage.find(txn, "domain", name) is not None:
                 raise Conflict("The domain name resource already exists.")
+            check_room(txn, "domain")
             storage.put(txn, "domain", domain, name)
 
         if self._live.domain_names.has_domain(name, place_of(ctx)):
@@ -92,7 +94,12 @@ class DomainOperations:
     @operation("CreateApiMapping")
     async def create_api_mapping(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         mapping = {"ApiMappingId": ids.lower_id(6), "ApiMappingKey": _key(req.get("ApiMappingKey"))} | taken(req, "ApiId", "Stage")
-        await self._store.write(storage.shard_of(place_of(ctx)), lambda txn: _put(txn, ctx, _name(req), mapping))
+
+        def create(txn: Txn) -> None:
+            check_room(txn, "mapping", _name(req))
+            _put(txn, ctx, _name(req), mapping)
+
+        await self._store.write(storage.shard_of(place_of(ctx)), create)
         await self._live.domains(place_of(ctx))
         return mapping
 

@@ -9,6 +9,7 @@ from cumulet.services.http_apis import storage
 from cumulet.services.http_apis.changes import Changes
 from cumulet.services.http_apis.errors import BadRequest, Conflict
 from cumulet.services.http_apis.finding import get
+from cumulet.services.http_apis.limits import check_room
 from cumulet.services.http_apis.model import WEBSOCKET, changed, merged, paged
 from cumulet.services.http_apis.model_integrations import checked_integration
 from cumulet.store.contract import Reader, Txn
@@ -31,6 +32,7 @@ class IntegrationOperations:
     @operation("CreateIntegration")
     async def create_integration(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         def create(txn: Txn, api: Document) -> Document:
+            check_room(txn, "integration", api["ApiId"])
             return _put(txn, api, _changed({"IntegrationId": ids.lower_id(7)}, req))
 
         return await self._changes.change(ctx, req["ApiId"], create)
@@ -72,6 +74,7 @@ class IntegrationOperations:
             if api["ProtocolType"] != WEBSOCKET:
                 raise BadRequest("Integration responses are only supported for WEBSOCKET APIs")
             _get(txn, api, req)
+            check_room(txn, "integration-response", api["ApiId"], req["IntegrationId"])
             return _put_response(txn, api, req, changed({"IntegrationResponseId": ids.lower_id(7)}, req, *_RESPONSE))
 
         return await self._changes.change(ctx, req["ApiId"], create)

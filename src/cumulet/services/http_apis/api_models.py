@@ -12,6 +12,7 @@ from cumulet.services.http_apis import storage
 from cumulet.services.http_apis.changes import Changes
 from cumulet.services.http_apis.errors import BadRequest, Conflict
 from cumulet.services.http_apis.finding import get
+from cumulet.services.http_apis.limits import check_room
 from cumulet.services.http_apis.model import WEBSOCKET, changed, paged
 from cumulet.store.contract import Reader, Txn
 from cumulet.store.documents import Document
@@ -29,6 +30,7 @@ class ModelOperations:
         def create(txn: Txn, api: Document) -> Document:
             if api["ProtocolType"] != WEBSOCKET:
                 raise BadRequest("Models are only supported for WEBSOCKET APIs")
+            check_room(txn, "model", api["ApiId"])
             return _put(txn, api, changed({"ModelId": ids.lower_id(6)}, req, *_MODEL))
 
         return await self._changes.change(ctx, req["ApiId"], create)

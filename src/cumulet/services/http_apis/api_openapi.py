@@ -16,6 +16,7 @@ from cumulet.services.http_apis.api_routes import put_new_route
 from cumulet.services.http_apis.changes import Changes
 from cumulet.services.http_apis.errors import BadRequest, Conflict
 from cumulet.services.http_apis.finding import get
+from cumulet.services.http_apis.limits import check_room
 from cumulet.services.http_apis.live import Snapshot, current_snapshot
 from cumulet.services.http_apis.model import HTTP
 from cumulet.services.http_apis.openapi_export import export_openapi, written
@@ -40,6 +41,7 @@ class OpenApiOperations:
             api["Warnings"] = imported.warnings
 
         def create(txn: Txn) -> None:
+            check_room(txn, "api")
             storage.put(txn, "api", api, api["ApiId"])
             _put_parts(txn, api, imported)
 
@@ -101,6 +103,8 @@ def _deployed(reader: Reader, api_id: str, stage_name: str) -> Snapshot:
 
 def _put_parts(txn: Txn, api: Document, imported: Imported) -> None:
     """Raises BadRequest, Conflict. Routes with the same integration share it."""
+    check_room(txn, "route", api["ApiId"], more=len(imported.routes))
+    check_room(txn, "authorizer", api["ApiId"], more=len(imported.authorizers))
     authorizer_ids: dict[str, str] = {}
     for name, authorizer in imported.authorizers.items():
         authorizer_ids[name] = ids.lower_id(6)

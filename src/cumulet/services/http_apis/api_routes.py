@@ -9,6 +9,7 @@ from cumulet.services.http_apis import storage
 from cumulet.services.http_apis.changes import Changes
 from cumulet.services.http_apis.errors import BadRequest, Conflict, NotFound
 from cumulet.services.http_apis.finding import get
+from cumulet.services.http_apis.limits import check_room
 from cumulet.services.http_apis.model import WEBSOCKET, changed, checked_route, merged, paged
 from cumulet.store.contract import Reader, Txn
 from cumulet.store.documents import Document
@@ -27,6 +28,7 @@ class RouteOperations:
     @operation("CreateRoute")
     async def create_route(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         def create(txn: Txn, api: Document) -> Document:
+            check_room(txn, "route", api["ApiId"])
             return put_route(txn, api, _changed({"RouteId": ids.lower_id(7)}, req))
 
         return await self._changes.change(ctx, req["ApiId"], create)
@@ -75,6 +77,7 @@ class RouteOperations:
     async def create_route_response(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         def create(txn: Txn, api: Document) -> Document:
             _check_has_responses(api)
+            check_room(txn, "route-response", api["ApiId"], req["RouteId"])
             route = get(txn, "route", api["ApiId"], req["RouteId"])
             return _put_response(txn, api, route, changed({"RouteResponseId": ids.lower_id(7)}, req, *_RESPONSE))
 

@@ -11,6 +11,7 @@ from cumulet.services.http_apis import storage
 from cumulet.services.http_apis.changes import Changes, deploy_automatically, keep_snapshot, put_deployment
 from cumulet.services.http_apis.errors import BadRequest, Conflict, NotFound
 from cumulet.services.http_apis.finding import get
+from cumulet.services.http_apis.limits import check_room
 from cumulet.services.http_apis.live import current_snapshot
 from cumulet.services.http_apis.model import changed, checked_stage, merged, paged
 from cumulet.store.contract import Reader, Txn
@@ -31,6 +32,7 @@ class StageOperations:
             api_id = api["ApiId"]
             if next(storage.list_all(txn, "route", api_id), None) is None:
                 raise BadRequest("At least one route is required before deploying the Api.")
+            check_room(txn, "deployment", api_id)
             deployment = put_deployment(txn, api_id, deployment_id, now_s, req.get("Description"), is_automatic=False)
             storage.put(txn, "snapshot", asdict(current_snapshot(txn, api_id)), api_id, deployment_id)
             if req.get("StageName"):
@@ -80,6 +82,7 @@ class StageOperations:
 
         def create(txn: Txn, api: Document) -> Document:
             name = req["StageName"]
+            check_room(txn, "stage", api["ApiId"])
             stage = _changed({"StageName": name, "CreatedDate": now_s, "Tags": req.get("Tags") or {}}, req)
             checked_stage(stage, api["ProtocolType"])
             if storage.find(txn, "stage", api["ApiId"], name) is not None:

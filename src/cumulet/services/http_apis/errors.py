@@ -13,6 +13,11 @@ class Conflict(Fault):
     status = 409
 
 
+class LimitExceeded(Fault):
+    code = "TooManyRequestsException"
+    status = 429
+
+
 class NotFound(Fault):
     code = "NotFoundException"
     status = 404

@@ -38,6 +38,10 @@ def list_all(reader: Reader, kind: Kind, *path: str) -> Iterator[Document]:
     return documents.list_all(reader, kind, *path)
 
 
+def count(reader: Reader, kind: Kind, *path: str) -> int:
+    return documents.count(reader, kind, *path)
+
+
 def put(txn: Txn, kind: Kind, document: Document, *path: str) -> None:
     documents.put(txn, kind, document, *path)
 
