@@ -187,6 +187,21 @@ async def test_an_exception_of_the_handler_is_a_bare_500(serving):
     assert b"secret" not in answer
 
 
+@pytest.mark.parametrize("status", [100, 101, 103, 199])
+async def test_a_handler_cannot_answer_with_what_is_no_answer(serving, status):
+    served = await serving()
+
+    async def odd(_request):
+        return Response(status, [("Upgrade", "websocket")], b"body")
+
+    served.answer = odd
+    upgrade = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    for data in (GET % b"", upgrade):
+        answer = await served.talk(data)
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert answer.count(b"HTTP/1.1") == 1
+
+
 LIMITS = HttpLimits(target_bytes=1000, head_bytes=4000, headers=20, body_bytes=10_000)
 
 

@@ -32,6 +32,7 @@ _LINGER_S = 3.0
 _JOIN_BYTES = 65_536
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+\Z")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 _ABSOLUTE = re.compile(r"https?://([^/?]+)(.*)\Z", re.IGNORECASE)
 
 
@@ -57,6 +58,12 @@ class _Turn:
 @functools.lru_cache(maxsize=1024)
 def _lower_name(name: bytes) -> str:
     return name.decode("latin-1").lower()
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_host(value: str) -> bool:
+    """Whether a Host header can be one: what others may take for a path, a user or a second host is none."""
+    return _HOST.match(value) is not None
 
 
 def _forbids_upgrade(name: str, value: str) -> bool:
@@ -193,7 +200,7 @@ class Connection(asyncio.Protocol):
         length, is_chunked, hosts, is_expecting = 0, False, 0, False
         for name, value in self._headers:
             if name == "host":
-                hosts += 1
+                hosts += 1 if _is_host(value) else 2
             elif name == "content-length":
                 length = int(value)
             elif name == "transfer-encoding":
@@ -274,7 +281,7 @@ class Connection(asyncio.Protocol):
             if target == "*" and method == "OPTIONS":
                 return "*", ""
             absolute = _ABSOLUTE.match(target)
-            if absolute is None or method == "CONNECT":
+            if absolute is None or method == "CONNECT" or not _is_host(absolute[1]):
                 self._stop(400)
             self._headers = [("host", absolute[1]), *[(n, v) for n, v in self._headers if n != "host"]]
             self._names = [b"Host", *[name for name in self._names if name.lower() != b"host"]]
@@ -324,9 +331,9 @@ class Connection(asyncio.Protocol):
         kept = [line for line, (name, _) in zip(lines, self._headers, strict=True) if name not in ("connection", "upgrade")]
         return b"%b %b HTTP/%b\r\n%bConnection: close\r\n\r\n" % (method, self._target, version, b"".join(kept))
 
-    def _hand_over(self, response: Response, read_ahead: bytes) -> None:
+    def _hand_over(self, response: Upgrade, read_ahead: bytes) -> None:
         """The connection leaves HTTP, and this object its socket. `run` is called even when the client has gone meanwhile."""
-        assert isinstance(response, Upgrade) and response.run is not None
+        assert response.run is not None
         protocol = next((clean(value) for name, value in response.headers if name.lower() == "upgrade"), "websocket")
         head = status_line(101) + self._server.date + header_lines(response.headers)
         head += f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
@@ -392,11 +399,12 @@ class Connection(asyncio.Protocol):
             else:
                 response = await server.answer(turn.request, turn.spool)
             self._release(turn)
-            if response.status == 101:
-                if turn.read_ahead is not None:
+            if response.status < 200:
+                if isinstance(response, Upgrade) and turn.read_ahead is not None:
                     self._hand_over(response, turn.read_ahead)
                     return
-                log.error("a handler answered an upgrade that was not asked for")
+                log.error("a handler answered %d, which is no answer to what was asked", response.status)
+                await close_body(response)
                 response, turn.is_last = Response(500), True
             is_last = turn.is_last or (server.is_draining and not turns)
             if self._is_lost:

@@ -302,7 +302,7 @@ def _overridden(value: Any, status: int) -> int:
     """Only a whole number that is a status replaces one."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:4])
-    return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599 else status
+    return value if isinstance(value, int) and not isinstance(value, bool) and 200 <= value <= 599 else status
 
 
 def _texts(values: Any) -> list[tuple[str, str]]:

@@ -102,7 +102,7 @@ def _status_of(value: Any) -> int:
         return 200
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 100 <= value <= 599:
+    if not isinstance(value, int) or isinstance(value, bool) or not 200 <= value <= 599:
         raise MalformedProxyResponse(f"statusCode {value!r}")
     return value
 
