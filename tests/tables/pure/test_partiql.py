@@ -131,7 +131,7 @@ def test_key_conditions_are_found_in_a_where_clause(where: str, expected: list[K
 
 
 @pytest.mark.parametrize(
-    "where", ["r = 1", "id > 'a'", "id = 'a' OR id = 'b'", "NOT id = 'a'", "id = 1", "id = n", "id <> 'a'", "id.x = 'a'"]
+    "where", ["r = 1", "id > 'a'", "id = 'a' OR id = 'b'", "NOT id = 'a'", "id = n", "id <> 'a'", "id.x = 'a'"]
 )
 def test_what_no_key_answers_is_scanned(where: str):
     access = accessed(where)
@@ -156,6 +156,23 @@ def test_several_attributes_a_key():
     assert access.conditions == (KeyCondition({"h1": A, "h2": ONE}),)
     assert access.rest is not None
     assert accessed("h1 = 'a'", hashes=hashes, ranges=ranges).conditions is None
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("id = 1", "Key attribute's data type should match its data type in table's schema: Key id"),
+        ("n = 1 AND r > 'x'", "Key attribute's data type should match its data type in table's schema: Key r"),
+        (
+            "id IN ['a', 1]",
+            "One or more parameter values were invalid: Condition parameter type does not match schema type",
+        ),
+    ],
+)
+def test_a_key_attribute_has_its_type(where: str, message: str):
+    with pytest.raises(ValidationFault) as fault:
+        accessed(where)
+    assert fault.value.message == message
 
 
 def test_orders_turn_the_reading():

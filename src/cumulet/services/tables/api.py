@@ -8,6 +8,7 @@ from cumulet.core.operations import Handler, operations_of
 from cumulet.services.tables import storage
 from cumulet.services.tables.api_batches import BatchOperations
 from cumulet.services.tables.api_items import ItemOperations
+from cumulet.services.tables.api_partiql import StatementOperations
 from cumulet.services.tables.api_queries import QueryOperations
 from cumulet.services.tables.api_settings import SettingOperations
 from cumulet.services.tables.api_tables import TableOperations
@@ -52,6 +53,7 @@ class TablesService:
             BatchOperations(data),
             QueryOperations(data),
             TransactionOperations(data),
+            StatementOperations(data),
         )
 
     async def open(self) -> None:

@@ -24,7 +24,7 @@ from cumulet.services.tables.expressions.nodes import (
 )
 from cumulet.services.tables.expressions.operators import COMPARISONS, Maybe
 from cumulet.services.tables.expressions.paths import find
-from cumulet.services.tables.expressions.placeholders import Placeholders
+from cumulet.services.tables.expressions.placeholders import Substitution
 from cumulet.services.tables.values import ORDERED, TYPES, Item, Value, compare, type_of
 
 Test = Callable[[Item], bool]
@@ -78,14 +78,14 @@ class Bound:
     literal: Value | None = None
 
 
-def bind(node: ConditionNode, placeholders: Placeholders) -> Condition:
+def bind(node: ConditionNode, placeholders: Substitution) -> Condition:
     """Raises Invalid."""
     binder = Binder(placeholders)
     return Condition(binder.condition(node), binder.paths)
 
 
 class Binder:
-    def __init__(self, placeholders: Placeholders):
+    def __init__(self, placeholders: Substitution):
         self.placeholders = placeholders
         self.paths: list[Parts] = []
 

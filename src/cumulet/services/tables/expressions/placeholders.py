@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.Exp
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from cumulet.services.tables.errors import SerializationFault, ValidationFault
 from cumulet.services.tables.expressions.nodes import Invalid, Parts, Path
@@ -15,6 +15,14 @@ _NAME = re.compile(r"#[0-9A-Za-z_]+\Z")
 _VALUE = re.compile(r":[0-9A-Za-z_]+\Z")
 _MAXIMUM_KEY_BYTES = 255
 _MAXIMUM_NAME_BYTES = 65535
+
+
+class Substitution(Protocol):
+    """What the names and values of a tree stand for, in one request."""
+
+    def parts_of(self, path: Path) -> Parts: ...
+
+    def value_of(self, name: str) -> Value: ...
 
 
 class Placeholders:

@@ -23,7 +23,7 @@ from cumulet.services.tables.expressions.nodes import (
 )
 from cumulet.services.tables.expressions.operators import Maybe
 from cumulet.services.tables.expressions.paths import check_apart, find, step
-from cumulet.services.tables.expressions.placeholders import Placeholders
+from cumulet.services.tables.expressions.placeholders import Substitution
 from cumulet.services.tables.expressions.projections import Projection
 from cumulet.services.tables.values import SETS, Item, Value, type_of
 
@@ -140,7 +140,7 @@ def copied(value: Value) -> Value:
     return value
 
 
-def bind(assignments: Iterable[Assignment], placeholders: Placeholders) -> Update:
+def bind(assignments: Iterable[Assignment], placeholders: Substitution) -> Update:
     """Raises Invalid."""
     binder = _Binder(placeholders)
     bound = [binder.action(assignment) for assignment in assignments]
@@ -153,7 +153,7 @@ def bind(assignments: Iterable[Assignment], placeholders: Placeholders) -> Updat
 class _Binder:
     """Names and values must all be there first; what is wrong about types is told after that (`found`)."""
 
-    def __init__(self, placeholders: Placeholders):
+    def __init__(self, placeholders: Substitution):
         self.placeholders = placeholders
         self.found: str | None = None
 

@@ -26,11 +26,11 @@ class Access:
 
 @dataclass(slots=True)
 class _Wanted:
-    """What a conjunct says of one attribute: the values it may have (=, IN), or a range."""
+    """What a conjunct says of one attribute: the `values` it may have (=, IN), or else a range."""
 
     node: ConditionNode
-    values: tuple[Value, ...] = ()
-    clause: Clause | None = None
+    clause: Clause
+    values: tuple[Value, ...]
 
 
 def key_of(where: ConditionNode | None, types: Mapping[str, str], bindings: Bindings) -> tuple[Item, ConditionNode | None]:
@@ -66,11 +66,15 @@ def access_of(select: Select, hashes: Mapping[str, str], ranges: Mapping[str, st
     wanted: dict[str, _Wanted] = {}
     rest: list[ConditionNode] = []
     for node in _conjuncts(select.where):
-        found = _wanted_of(node, hashes, ranges, bindings)
-        if found is None or found[0] in wanted:
+        clause = _clause_of(node, bindings)
+        found = None
+        if clause is not None and (clause.attribute in hashes or clause.attribute in ranges):
+            _check_clause_types(clause, hashes.get(clause.attribute) or ranges[clause.attribute])
+            found = _wanted_of(node, clause, clause.attribute in hashes)
+        if found is None or found.clause.attribute in wanted:
             rest.append(node)
         else:
-            wanted[found[0]] = found[1]
+            wanted[found.clause.attribute] = found
     conditions = _alternatives(wanted, hashes, ranges, rest)
     is_reverse = _check_order(select, hashes, ranges, conditions is not None)
     if conditions is None:
@@ -107,9 +111,10 @@ def _alternatives(
             equal.append(name)
             continue
         in_row = False
-        last = given.clause
-        if last is None:
+        if given.values:
             rest.append(given.node)
+        else:
+            last = given.clause
     if many > MAXIMUM_ALTERNATIVES:
         return None
     names = [*hashes, *equal]
@@ -152,21 +157,19 @@ def _joined(nodes: list[ConditionNode]) -> ConditionNode | None:
     return nodes[0] if len(nodes) == 1 else Both(tuple(nodes))
 
 
-def _wanted_of(
-    node: ConditionNode, hashes: Mapping[str, str], ranges: Mapping[str, str], bindings: Bindings
-) -> tuple[str, _Wanted] | None:
+def _check_clause_types(clause: Clause, kind: str) -> None:
+    if all(type_of(value) == kind for value in clause.values):
+        return
+    if clause.operator == "IN":
+        raise ValidationFault("One or more parameter values were invalid: Condition parameter type does not match schema type")
+    raise ValidationFault(f"Key attribute's data type should match its data type in table's schema: Key {clause.attribute}")
+
+
+def _wanted_of(node: ConditionNode, clause: Clause, is_hash: bool) -> _Wanted | None:
     """What a conjunct says of a key attribute, where an index can answer it."""
-    clause = _clause_of(node, bindings)
-    if clause is None:
-        return None
-    kind = hashes.get(clause.attribute) or ranges.get(clause.attribute)
-    if kind is None or any(type_of(value) != kind for value in clause.values):
-        return None
     if clause.operator in ("=", "IN"):
-        return clause.attribute, _Wanted(node, values=_distinct(clause.values))
-    if clause.attribute in hashes:
-        return None
-    return clause.attribute, _Wanted(node, clause=clause)
+        return _Wanted(node, clause, _distinct(clause.values))
+    return None if is_hash else _Wanted(node, clause, ())
 
 
 def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
