@@ -171,6 +171,20 @@ class Deployer:
     def port(self) -> str:
         return str(self.node.netloc.rpartition(":")[2])
 
+    def http_api_of(self, function: str, *, stage: str = "dev") -> Site:
+        """One route for everything, in payload format 2.0."""
+        gateway = self.node.client("apigatewayv2")
+        api = gateway.create_api(Name=function, ProtocolType="HTTP")["ApiId"]
+        arn = self.lambdas.get_function(FunctionName=function)["Configuration"]["FunctionArn"]
+        made = gateway.create_integration(ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=arn, PayloadFormatVersion="2.0")
+        gateway.create_route(ApiId=api, RouteKey="$default", Target=f"integrations/{made['IntegrationId']}")
+        gateway.create_stage(ApiId=api, StageName=stage, AutoDeploy=True)
+        return self._site(function, f"http://{api}.execute-api.us-east-1.localhost:{self.port}/{stage}".removesuffix("$default"))
+
+    def default_api_of(self, function: str) -> Site:
+        """Without a stage in the path: what packages that know of none expect."""
+        return self.http_api_of(function, stage="$default")
+
     def rest_of(self, function: str, *, stage: str = "prod", binary: tuple[str, ...] = ("*/*",)) -> Site:
         """`{proxy+}`, as the essays and frameworks do it."""
         gateway = self.node.client("apigateway")
@@ -197,7 +211,9 @@ def deploy(node: Any) -> Iterator[Deployer]:
 Door = Callable[[str], Site]
 
 
-@pytest.fixture(params=["url", "rest"])
+@pytest.fixture(params=["url", "rest", "http"])
 def door(request: pytest.FixtureRequest, deploy: Deployer) -> Door:
     """A function to a site, by each kind of door."""
-    return {"url": deploy.url_of, "rest": deploy.rest_of}[request.param]
+    return {"url": deploy.url_of, "rest": deploy.rest_of, "http": deploy.http_api_of, "default": deploy.default_api_of}[
+        request.param
+    ]

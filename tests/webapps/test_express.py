@@ -59,7 +59,14 @@ def functions(deploy):
 
 
 # The oldest of them knows the events of REST APIs alone.
-CASES = [("@codegenie", "url"), ("@codegenie", "rest"), ("@vendia", "url"), ("@vendia", "rest"), ("aws-serverless-express", "rest")]
+CASES = [
+    ("@codegenie", "url"),
+    ("@codegenie", "rest"),
+    ("@codegenie", "default"),
+    ("@vendia", "url"),
+    ("@vendia", "rest"),
+    ("aws-serverless-express", "rest"),
+]
 
 
 @pytest.mark.parametrize(("wrapper", "door"), CASES, indirect=["door"])
