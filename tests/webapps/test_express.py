@@ -41,7 +41,8 @@ exports.handler = (event, context) => { awsServerlessExpress.proxy(server, event
 
 @cache
 def modules():
-    return {f"node_modules/{path.relative_to(MODULES)}": path.read_bytes() for path in MODULES.rglob("*") if path.is_file()}
+    files = (path for path in MODULES.rglob("*") if path.is_file() and "swagger-ui-dist" not in path.parts)
+    return {f"node_modules/{path.relative_to(MODULES)}": path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
