@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -165,3 +166,23 @@ def test_a_newer_format_is_refused(tmp_path):
     command = [sys.executable, "-m", "cumulet.cli", "up", "--port", "0", "--data", str(tmp_path)]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1 and "999" in refused.stderr
+
+
+def test_the_addresses_of_everything_that_speaks_http_answer(cumulet, node, function, name):
+    node.client("lambda").create_function_url_config(FunctionName=function, AuthType="NONE")
+    arn = node.client("lambda").get_function(FunctionName=function)["Configuration"]["FunctionArn"]
+    node.client("apigatewayv2").create_api(Name=f"{name}-http", ProtocolType="HTTP", Target=arn)
+    rest = node.client("apigateway")
+    api = rest.create_rest_api(name=f"{name}-rest")
+    place = {"restApiId": api["id"], "resourceId": api["rootResourceId"], "httpMethod": "GET"}
+    rest.put_method(**place, authorizationType="NONE")
+    rest.put_integration(**place, type="MOCK", requestTemplates={"application/json": '{"statusCode": 200}'})
+    rest.put_method_response(**place, statusCode="200")
+    rest.put_integration_response(**place, statusCode="200")
+    rest.create_deployment(restApiId=api["id"], stageName="prod")
+    found = [each for each in cumulet.json("urls") if each["name"] in (function, f"{name}-http", f"{name}-rest")]
+    assert [each["kind"] for each in found] == ["function", "REST API", "HTTP API"]
+    for each in found:
+        with urllib.request.urlopen(node.reachable(each["url"])) as answer:
+            assert answer.status == 200
+    assert found[1]["url"] in cumulet("urls")

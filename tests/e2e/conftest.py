@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 
 ACCESS_KEY, SECRET = "AKIATESTTESTTESTTEST", "test-secret-test-secret-test-secret-test"
-_HOST_STYLE = re.compile(r"http://([a-z0-9]+)\.lambda-url\.[a-z0-9-]+\.localhost:\d+(/.*)?\Z")
+_HOST_STYLE = re.compile(r"http://([a-z0-9]+)\.(lambda-url|execute-api)\.[a-z0-9-]+\.localhost:\d+(/.*)?\Z")
 
 
 class Node:
@@ -114,9 +114,9 @@ class Node:
         )
 
     def reachable(self, url: str) -> str:
-        """A function URL in the form that works also where names under localhost do not resolve."""
+        """The address of a function or an API in the form that works also where names under localhost do not resolve."""
         match = _HOST_STYLE.match(url)
-        return f"{self.url}/_aws/lambda-url/{match[1]}{match[2] or '/'}" if match else url
+        return f"{self.url}/_aws/{match[2]}/{match[1]}{match[3] or '/'}" if match else url
 
     @property
     def netloc(self) -> str:

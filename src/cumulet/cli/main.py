@@ -13,6 +13,7 @@ VERBS = {
     "doctor": "Say what this machine gives: walls, runtimes, limits.",
     "functions": "List, show, deploy and delete functions.",
     "invoke": "Call a function and print what it answers.",
+    "urls": "List the addresses of function URLs and deployed APIs.",
     "logs": "Print a function's log; -f follows it.",
     "keys": "Create, list and revoke access keys.",
     "completion": "Print the shell's completion script.",
