@@ -6,6 +6,7 @@ import time
 import httpx
 import pytest
 from botocore.exceptions import ClientError
+from websockets.sync.client import connect
 
 FORMAT = {
     "id": "$context.requestId", "route": "$context.routeKey", "status": "$context.status", "agent": "$context.identity.userAgent",
@@ -92,3 +93,23 @@ def test_domain_names(make_api, server, node, name):
     assert len(gateway.get_api_mappings(DomainName=domain)["Items"]) == 2
     gateway.delete_domain_name(DomainName=domain)
     assert ask("/shop/cart").status_code != 200
+
+
+def test_a_domain_name_leads_to_a_websocket_api(node, function, name):
+    gateway, domain = node.client("apigatewayv2"), f"{name}.example.com"
+    arn = function('def handler(event, context):\n    return {"statusCode": 200, "body": event.get("body", "")}\n')
+    made = gateway.create_api(Name=name, ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
+    place = {"ApiId": made["ApiId"]}
+    uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}/invocations"
+    target = f"integrations/{gateway.create_integration(**place, IntegrationType='AWS_PROXY', IntegrationUri=uri)['IntegrationId']}"
+    route = gateway.create_route(**place, RouteKey="$default", Target=target, RouteResponseSelectionExpression="$default")
+    gateway.create_route_response(**place, RouteId=route["RouteId"], RouteResponseKey="$default")
+    gateway.create_stage(**place, StageName="live", AutoDeploy=True)
+    gateway.create_domain_name(DomainName=domain, DomainNameConfigurations=[{"CertificateArn": "arn:aws:acm:a:b:c"}])
+    gateway.create_api_mapping(DomainName=domain, ApiMappingKey="chat", Stage="live", **place)
+    port = int(node.netloc.partition(":")[2])
+    with connect(f"ws://{domain}:{port}/chat", address=("127.0.0.1", port), proxy=None) as client:
+        client.send("hello")
+        assert client.recv(10) == "hello"
+    gateway.delete_domain_name(DomainName=domain)
+    gateway.delete_api(**place)

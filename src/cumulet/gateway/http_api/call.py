@@ -35,6 +35,7 @@ class Call:
     granted: dict[str, Any] | None = None
     caller: Principal | None = None
     noted: dict[str, Any] = field(default_factory=dict)
+    _trace_id: str = ""
 
     def header(self, name: str) -> str | None:
         """All values of a header (name in lower case), joined."""
@@ -50,8 +51,10 @@ class Call:
 
     def trace_id(self) -> str:
         """The client's trace header, or a new root."""
-        told = self.request.header("x-amzn-trace-id")
-        return told or f"Root=1-{self.now_ms // 1000:08x}-{self.request_id.replace('-', '')[:24]}"
+        if not self._trace_id:
+            made = f"Root=1-{self.now_ms // 1000:08x}-{self.request_id.replace('-', '')[:24]}"
+            self._trace_id = self.request.header("x-amzn-trace-id") or made
+        return self._trace_id
 
     def forwarded(self) -> list[tuple[str, str, str]]:
         """(lower-case name, usual spelling, value) of the headers that the gateway sets."""

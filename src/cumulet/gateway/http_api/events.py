@@ -44,7 +44,9 @@ def authorizer_event_of(call: Call, version: str, identity_source: list[str]) ->
 
 def _event_2(call: Call) -> dict[str, Any]:
     request, stage = call.request, call.stage
-    headers, cookies = headers_and_cookies([pair for pair in request.headers if pair[0] not in NOT_FORWARDED])
+    headers, cookies = headers_and_cookies(request.headers)
+    for name in NOT_FORWARDED.intersection(headers):
+        del headers[name]
     for name, _, value in call.forwarded():
         headers[name] = value
     headers["content-length"] = str(len(request.body))

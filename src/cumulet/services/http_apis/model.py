@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cumulet.core.errors import NotImplementedFault
 from cumulet.services.http_apis.errors import BadRequest
 from cumulet.store.documents import Document
 
@@ -197,6 +198,8 @@ def _checked_log(log: Document) -> Document:
     if not log.get("DestinationArn") or not log.get("Format"):
         raise BadRequest("Access log settings need a destination ARN and a format")
     arn = log["DestinationArn"].removesuffix(":*").split(":", 6)
+    if arn[2:3] == ["firehose"]:
+        raise NotImplementedFault("Access logs to Firehose are not supported by this node")
     if len(arn) != 7 or arn[0] != "arn" or arn[2] != "logs" or arn[5] != "log-group":
         raise BadRequest("Invalid ARN specified in the request: access logs go to a log group of CloudWatch Logs")
     if "$context.requestId" not in log["Format"] and "$context.extendedRequestId" not in log["Format"]:
