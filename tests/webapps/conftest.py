@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import io
+import os
 import re
 import sys
 import time
@@ -149,6 +150,11 @@ class Deployer:
             **settings,
         )
         return name
+
+    def package(self, folder: Path, handler: str, **more: Any) -> str:
+        """A function of all files below a folder, those that can be executed as such."""
+        files = folder_files(folder)
+        return self.function(files, handler, executable=tuple(path for path in files if os.access(folder / path, os.X_OK)), **more)
 
     def url_of(self, function: str, *, streams: bool = False) -> Site:
         mode = {"InvokeMode": "RESPONSE_STREAM"} if streams else {}
