@@ -260,7 +260,8 @@ BOUNDS = "lower bound operand: AttributeValue: "
         (" and ".join(["a=b"] * 151), "The expression contains too many operators; operator count: 301"),
         ("not " * 300 + "a=b", "The expression contains too many operators; operator count: 301"),
         ("a" * 4097, "Expression size has exceeded the maximum allowed size; expression size: 4097"),
-        ("(not " * 150 + "a=b" + ")" * 150, "The expression is nested too deeply;"),
+        ("(not " * 300 + "a=b" + ")" * 300, "The expression contains too many operators; operator count: 301"),
+        ("size(" * 150 + "a" + ")" * 150 + " = b", "The expression is nested too deeply;"),
     ],
 )
 def test_what_is_wrong_is_told_in_the_services_words(text: str, message: str):
@@ -274,7 +275,8 @@ def test_what_is_wrong_is_told_in_the_services_words(text: str, message: str):
         " and ".join(["a=b"] * 150),
         "not " * 299 + "a=b",
         "a in (" + ",".join("b" * 100) + ")",
-        "(not " * 90 + "a=b" + ")" * 90,
+        "(not " * 299 + "a=b" + ")" * 299,
+        "(" * 149 + "a=b" + " and a=b)" * 149,
         "attribute_exists(" + ".".join("a" * 32) + ")",
         "attribute_exists(a[2147483647])",
     ],
@@ -283,13 +285,13 @@ def test_what_is_just_within_the_limits_passes(text: str):
     parse_condition(text, Placeholders()).matches(ITEM)
 
 
-def test_a_limit_of_python_is_never_the_limit_of_an_expression():
-    """At the deepest nesting that is allowed, with the stack half used."""
+@pytest.mark.parametrize("opening", ["(not ", "(a=b or ", "(a=b and (not "])
+def test_a_limit_of_python_is_never_the_limit_of_an_expression(opening: str):
+    """At the deepest nesting that is allowed, with half of the interpreter's stack in use."""
+    levels = 299 // (1 + opening.count("=") + opening.count("and"))
+    text = opening * levels + "a=b" + ")" * (levels * opening.count("("))
 
-    def deeper(levels: int) -> bool:
-        if levels:
-            return deeper(levels - 1)
-        text = "(not " * 99 + "a=b" + ")" * 99
-        return parse_condition(text, Placeholders()).matches(ITEM)
+    def deeper(frames: int) -> bool:
+        return deeper(frames - 1) if frames else parse_condition(text, Placeholders()).matches(ITEM)
 
-    assert deeper(250) in (True, False)
+    assert deeper(500) in (True, False)

@@ -21,9 +21,19 @@ COMPARATORS = frozenset({"=", "<>", "<", "<=", ">", ">="})
 CONDITIONS = frozenset({"attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains"})
 _UPDATE_FUNCTIONS = frozenset({"if_not_exists", "list_append"})
 _MAXIMUM_CANDIDATES = 100
-_MAXIMUM_DEPTH = 100  # of parentheses and calls; each costs the interpreter five frames
+_MAXIMUM_DEPTH = 100  # of calls, and of parentheses around operands
 
 _Any = ConditionNode | Path | ValueName
+
+
+class _Group:
+    """What was read inside of one parenthesis: members joined by AND, and those joined by OR; `negations` wait for what follows."""
+
+    def __init__(self, opening: int) -> None:
+        self.opening = opening
+        self.negations = 0
+        self.either: list[ConditionNode] = []
+        self.both: list[ConditionNode] = []
 
 
 def parse(text: str) -> ConditionNode:
@@ -36,7 +46,10 @@ def parse(text: str) -> ConditionNode:
 
 
 class _ConditionParser(Parser):
-    """A parenthesis may hold a condition or an operand, which only what follows tells: both come as nodes, and are asked then."""
+    """A parenthesis may hold a condition or an operand, which only what follows tells: both come as nodes, and are asked then.
+
+    Parentheses are kept on a stack of our own: there can be as many in each other as there are operators.
+    """
 
     def __init__(self, text: str):
         super().__init__(text)
@@ -57,10 +70,57 @@ class _ConditionParser(Parser):
         return closes
 
     def whole(self) -> ConditionNode:
-        node = self._condition(self._either())
-        if self.kind != "end":
+        groups = [_Group(-1)]
+        while True:
+            group = groups[-1]
+            while self.takes("NOT"):
+                self.count_operator()
+                group.negations += 1
+            if self.kind == "(":
+                groups.append(_Group(self.at))
+                self.take()
+                continue
+            node = self._compared(self._primary())
+            while self.kind == ")" and len(groups) > 1:
+                node = self._compared(self._closed(groups.pop(), node))
+            group = groups[-1]
+            if self.kind not in ("AND", "OR"):
+                break
+            self._join(group, node)
+        if self.kind != "end" or len(groups) > 1:
             self.fail()
+        return self._condition(self._ended(group, node))
+
+    def _closed(self, group: _Group, node: _Any) -> _Any:
+        """What the parenthesis that ends here holds."""
+        node = self._ended(group, node)
+        self.take()
+        if self.closes.get(group.opening + 1) == self.at - 2:
+            raise Invalid(REDUNDANT)
         return node
+
+    def _join(self, group: _Group, node: _Any) -> None:
+        """An AND or OR stands behind the node."""
+        group.both.append(self._negated(group, node))
+        self.count_operator()
+        if self.take().kind == "OR":
+            group.either.append(_flat(Both, group.both))
+            group.both = []
+
+    def _ended(self, group: _Group, node: _Any) -> _Any:
+        """The group as one node: an operand, if it is nothing but that."""
+        if not (group.negations or group.both or group.either):
+            return node
+        group.both.append(self._negated(group, node))
+        both = _flat(Both, group.both)
+        return _flat(Either, [*group.either, both])
+
+    def _negated(self, group: _Group, node: _Any) -> ConditionNode:
+        negations, group.negations = group.negations, 0
+        condition = self._condition(node)
+        if not negations:
+            return condition
+        return Negation(condition) if negations % 2 else Negation(Negation(condition))
 
     def _condition(self, node: _Any) -> ConditionNode:
         """What stands as a condition must be one."""
@@ -70,41 +130,8 @@ class _ConditionParser(Parser):
             self._misused(node)
         return node
 
-    def _either(self) -> _Any:
-        self._deeper()
-        node = self._both()
-        if self.kind == "OR":
-            members = [self._condition(node)]
-            while self.takes("OR"):
-                self.count_operator()
-                members.append(self._condition(self._both()))
-            node = Either(tuple(members))
-        self.depth -= 1
-        return node
-
-    def _both(self) -> _Any:
-        node = self._negation()
-        if self.kind != "AND":
-            return node
-        members = [self._condition(node)]
-        while self.takes("AND"):
-            self.count_operator()
-            members.append(self._condition(self._negation()))
-        return Both(tuple(members))
-
-    def _negation(self) -> _Any:
-        negations = 0
-        while self.takes("NOT"):
-            self.count_operator()
-            negations += 1
-        node = self._predicate()
-        if not negations:
-            return node
-        node = self._condition(node)
-        return Negation(node) if negations % 2 else Negation(Negation(node))
-
-    def _predicate(self) -> _Any:
-        node = self._primary()
+    def _compared(self, node: _Any) -> _Any:
+        """The node, or what it is compared with, too."""
         if isinstance(node, (Comparison, Both, Either, Negation)):
             return node
         kind = self.kind
@@ -135,20 +162,10 @@ class _ConditionParser(Parser):
             self.complain(f"The IN operator is provided with too many operands; number of operands: {len(candidates)}", opening)
         return Comparison("IN", (self._value(node), *candidates))
 
-    def _primary(self) -> _Any:
-        """A condition in parentheses, or an operand."""
-        kind = self.kind
-        if kind == "(":
-            self.take()
-            inner = self.closes.get(self.at)
-            node = self._either()
-            self.expect(")")
-            if inner == self.at - 2:
-                raise Invalid(REDUNDANT)
-            return node
-        if kind == "value":
+    def _primary(self) -> Path | ValueName | Function:
+        if self.kind == "value":
             return ValueName(self.take().text)
-        if kind == "word" and self.tokens[self.at + 1].kind == "(":
+        if self.kind == "word" and self.tokens[self.at + 1].kind == "(":
             return self._function()
         return self.path()
 
@@ -164,9 +181,7 @@ class _ConditionParser(Parser):
             if is_redundant:
                 raise Invalid(REDUNDANT)
             return inner
-        node = self._primary()
-        assert not isinstance(node, (Comparison, Both, Either, Negation))
-        return self._value(node)
+        return self._value(self._primary())
 
     def _value(self, node: Operand) -> Operand:
         """What stands as an operand must be one; `size` is the only function that answers a value."""
@@ -203,3 +218,16 @@ class _ConditionParser(Parser):
         self.complain(
             f"The function is not allowed to be used this way in an expression; function: {node.name}", self.called_at[id(node)]
         )
+
+
+def _flat(kind: type[Both] | type[Either], members: list[ConditionNode]) -> ConditionNode:
+    """Members of a chain that are chains of its kind are its own: clients write (((a AND b) AND c) AND d)."""
+    if len(members) == 1:
+        return members[0]
+    found: list[ConditionNode] = []
+    for member in members:
+        if isinstance(member, kind):
+            found += member.members
+        else:
+            found.append(member)
+    return kind(tuple(found))

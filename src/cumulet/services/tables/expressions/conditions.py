@@ -97,7 +97,9 @@ class Binder:
         if isinstance(node, Negation):
             test = self.condition(node.member)
             return lambda item: not test(item)
-        tests = [self.condition(member) for member in node.members]
+        tests: list[Test] = []
+        for member in node.members:  # no comprehension: it would cost a frame of the interpreter's stack for each level
+            tests.append(self.condition(member))
         return all_of(tests) if isinstance(node, Both) else any_of(tests)
 
     def operand(self, node: Operand) -> Bound:
@@ -181,11 +183,24 @@ def all_of(tests: Sequence[Test]) -> Test:
     if len(tests) == 2:
         first, second = tests
         return lambda item: first(item) and second(item)
-    return lambda item: all(test(item) for test in tests)
+
+    def test(item: Item) -> bool:
+        for each in tests:  # noqa: SIM110  (`all` would cost a second frame of the stack for each level)
+            if not each(item):
+                return False
+        return True
+
+    return test
 
 
 def any_of(tests: Sequence[Test]) -> Test:
-    return lambda item: any(test(item) for test in tests)
+    def test(item: Item) -> bool:
+        for each in tests:  # noqa: SIM110
+            if each(item):
+                return True
+        return False
+
+    return test
 
 
 def _in(bound: Sequence[Bound]) -> Test:
