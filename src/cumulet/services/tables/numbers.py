@@ -87,7 +87,10 @@ def compare(left: str, right: str) -> int:
 
 def size(text: str) -> int:
     """Bytes that a canonical text counts for: one for two digits (from the decimal point), one more, and one for a sign."""
-    is_negative, digits, exponent = scientific(text)
+    if text.isdigit():
+        is_negative, digits, exponent = False, text.rstrip("0"), len(text) - 1
+    else:
+        is_negative, digits, exponent = scientific(text)
     if not digits:
         return 1
     count = len(digits)
@@ -97,16 +100,20 @@ def size(text: str) -> int:
 def ordered(text: str) -> bytes:
     """Bytes of a canonical text that sort as the numbers do; none is the beginning of another.
 
-    A byte for the sign, one for the exponent, two digits a byte (each 1 to 100), and 0; all but the first inverted below zero.
+    A byte for the sign, one for the exponent, two digits a byte (as hexadecimal digits, plus one), and 0; all but the first
+    inverted below zero.
     """
-    is_negative, digits, exponent = scientific(text)
+    if text.isdigit():
+        is_negative, digits, exponent = False, text.rstrip("0"), len(text) - 1
+    else:
+        is_negative, digits, exponent = scientific(text)
     if not digits:
         return b"\x01"
-    if len(digits) % 2:
-        digits += "0"
-    pairs = bytes([int(digits[at : at + 2]) + 1 for at in range(0, len(digits), 2)])
-    body = bytes([exponent - MINIMUM_EXPONENT]) + pairs + b"\x00"
+    pairs = bytes.fromhex(digits + "0" if len(digits) % 2 else digits).translate(_PLUS_ONE)
+    body = _EXPONENTS[exponent - MINIMUM_EXPONENT] + pairs + b"\x00"
     return b"\x00" + body.translate(_INVERTED) if is_negative else b"\x02" + body
 
 
+_PLUS_ONE = bytes((byte + 1) % 256 for byte in range(256))
 _INVERTED = bytes(255 - byte for byte in range(256))
+_EXPONENTS = [bytes([exponent]) for exponent in range(MAXIMUM_EXPONENT - MINIMUM_EXPONENT + 1)]

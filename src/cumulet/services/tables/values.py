@@ -31,14 +31,10 @@ def normalise_item(item: Item) -> tuple[Item, int]:
     changed: Item | None = None
     for name, value in item.items():
         size += len(name) if name.isascii() else _text_bytes(name)
-        if type(value) is dict and len(value) == 1:
-            ((kind, inner),) = value.items()
-            if kind == "S" and type(inner) is str:
-                size += len(inner) if inner.isascii() else _text_bytes(inner)
-                continue
-            if kind == "N" and type(inner) is str and inner.isdigit() and len(inner) <= 38 and inner[0] != "0" and inner.isascii():
-                size += 1 + (len(inner) + 1) // 2 if inner[-1] != "0" else numbers.size(inner)
-                continue
+        plain = _plain_size(value)
+        if plain >= 0:
+            size += plain
+            continue
         new, bytes_ = _normalised(value, 1)
         size += bytes_
         if new is not value:
@@ -47,6 +43,21 @@ def normalise_item(item: Item) -> tuple[Item, int]:
     if size > sizes.MAXIMUM_ITEM_BYTES:
         raise ValidationFault("Item size has exceeded the maximum allowed size")
     return item if changed is None else changed, size
+
+
+def _plain_size(value: Any) -> int:
+    """Of what most values are, ASCII text or digits that need no change: the bytes they count for. -1: look closer."""
+    if type(value) is not dict or len(value) != 1:
+        return -1
+    for kind in value:
+        inner = value[kind]
+        if type(inner) is not str or not inner.isascii():
+            return -1
+        if kind == "S":
+            return len(inner)
+        if kind == "N" and inner.isdigit() and len(inner) <= 38 and inner[0] != "0":
+            return 1 + (len(inner) + 1) // 2 if inner[-1] != "0" else numbers.size(inner)
+    return -1
 
 
 def normalise(value: Any) -> Value:
@@ -237,8 +248,13 @@ def _map(value: Value, inner: Any, depth: int) -> tuple[Value, int]:
     for name, member in inner.items():
         if not name:
             raise ValidationFault(_INVALID + "Empty attribute name")
+        size += len(name) if name.isascii() else _text_bytes(name)
+        plain = _plain_size(member)
+        if plain >= 0 and depth < MAXIMUM_NESTING:
+            size += plain
+            continue
         new, bytes_ = _normalised(member, depth + 1)
-        size += bytes_ + (len(name) if name.isascii() else _text_bytes(name))
+        size += bytes_
         if new is not member:
             changed[name] = new
     return ({"M": {**inner, **changed}} if changed else value), size
@@ -250,6 +266,11 @@ def _list(value: Value, inner: Any, depth: int) -> tuple[Value, int]:
     size = 3 + len(inner)
     members, is_changed = [], False
     for member in inner:
+        plain = _plain_size(member)
+        if plain >= 0 and depth < MAXIMUM_NESTING:
+            size += plain
+            members.append(member)
+            continue
         new, bytes_ = _normalised(member, depth + 1)
         size += bytes_
         members.append(new)

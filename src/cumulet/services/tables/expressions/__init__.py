@@ -52,9 +52,11 @@ def parse_key_condition(
     try:
         check_size(text)
         node = _condition(text)
-        condition = conditions.bind(node, placeholders)  # what any condition must obey comes first
-        condition.check_scalars((*hash_attributes, *range_attributes))
-        clauses = key_conditions.clauses_of(node, placeholders)
+        clauses = key_conditions.plain_clauses_of(node, placeholders)
+        if clauses is None:
+            condition = conditions.bind(node, placeholders)  # what any condition must obey comes first
+            condition.check_scalars((*hash_attributes, *range_attributes))
+            clauses = key_conditions.clauses_of(node, placeholders)
     except Invalid as error:
         raise ValidationFault(f"Invalid KeyConditionExpression: {error}") from None
     return key_conditions.fitted(clauses, hash_attributes, range_attributes)

@@ -17,7 +17,7 @@ from cumulet.services.tables.expressions.nodes import (
     Path,
     ValueName,
 )
-from cumulet.services.tables.expressions.placeholders import Placeholders
+from cumulet.services.tables.expressions.placeholders import Substitution
 from cumulet.services.tables.values import Value, type_of
 
 OPERATORS = frozenset({"=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"})
@@ -49,7 +49,24 @@ class KeyCondition:
         return (*self.hash_values, *self.range_equal, *last)
 
 
-def clauses_of(node: ConditionNode, placeholders: Placeholders) -> dict[str, Clause]:
+def plain_clauses_of(node: ConditionNode, placeholders: Substitution) -> dict[str, Clause] | None:
+    """Of what nearly all key conditions are: comparisons of different attributes with strings and numbers. None: look closer."""
+    clauses: dict[str, Clause] = {}
+    for part in node.members if isinstance(node, Both) else (node,):
+        if not isinstance(part, Comparison) or part.operator not in _MIRRORED:
+            return None
+        path, value = part.operands
+        if not isinstance(path, Path) or len(path.parts) > 1 or not isinstance(value, ValueName):
+            return None
+        attribute = str(placeholders.parts_of(path)[0])
+        known = placeholders.value_of(value.name)
+        if attribute in clauses or ("S" not in known and "N" not in known):
+            return None
+        clauses[attribute] = Clause(attribute, part.operator, (known,))
+    return clauses
+
+
+def clauses_of(node: ConditionNode, placeholders: Substitution) -> dict[str, Clause]:
     """By attribute. Raises ValidationFault for what a key condition may not say; Invalid for a placeholder."""
     clauses: dict[str, Clause] = {}
     for part in _parts(node):
@@ -71,7 +88,7 @@ def _parts(node: ConditionNode) -> Iterator[Comparison | Function]:
         raise ValidationFault(f"Invalid operator used in KeyConditionExpression: {operator}")
 
 
-def _clause(node: Comparison | Function, placeholders: Placeholders) -> Clause:
+def _clause(node: Comparison | Function, placeholders: Substitution) -> Clause:
     if isinstance(node, Comparison):
         operator, operands = node.operator, node.operands
         is_refused = operator in ("<>", "IN")
@@ -99,7 +116,7 @@ def _clause(node: Comparison | Function, placeholders: Placeholders) -> Clause:
     return Clause(str(parts[0]), operator, tuple(_value(operand, placeholders) for operand in operands[1:]))
 
 
-def _value(operand: Operand, placeholders: Placeholders) -> Value:
+def _value(operand: Operand, placeholders: Substitution) -> Value:
     assert isinstance(operand, ValueName)
     return placeholders.value_of(operand.name)
 
