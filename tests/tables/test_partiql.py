@@ -1,5 +1,10 @@
 """PartiQL: statements one by one, in batches and in transactions."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -319,3 +324,29 @@ def test_a_transaction_happens_once_under_one_token(music: InProcess) -> None:
 )
 def test_transactions_that_are_wrong(music: InProcess, statements: list[str], message: str) -> None:
     assert refusal(lambda: transact(music, *statements)) == ("ValidationException", message)
+
+
+def test_on_a_node_with_boto3_and_the_aws_cli(node: Any, name: str) -> None:
+    client = node.client("dynamodb")
+    client.create_table(TableName=name, **schema("S", "N"))
+    client.get_waiter("table_exists").wait(TableName=name)
+    for number in range(3):
+        client.execute_statement(
+            Statement=f"INSERT INTO \"{name}\" VALUE {{'pk': ?, 'sk': ?, 'tags': <<'x', 'y'>>, 'raw': ?}}",
+            Parameters=[{"S": "a"}, {"N": str(number)}, {"B": b"\x00\xff"}],
+        )
+    pages = client.execute_statement(Statement=f"SELECT sk, raw FROM \"{name}\" WHERE pk = 'a' ORDER BY sk DESC", Limit=2)
+    assert [item["sk"]["N"] for item in pages["Items"]] == ["2", "1"]
+    assert pages["Items"][0]["raw"] == {"B": b"\x00\xff"}
+    statement = f"SELECT sk FROM \"{name}\" WHERE pk = 'a' AND contains(tags, 'x') AND sk IN [0, 2]"
+    arguments = ["dynamodb", "execute-statement", "--statement", statement, "--output", "json"]
+    answer = subprocess.run(
+        [Path(sys.executable).with_name("aws"), *arguments],
+        env=os.environ | node.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(answer.stdout)["Items"] == [{"sk": {"N": "0"}}, {"sk": {"N": "2"}}]
+    with pytest.raises(client.exceptions.DuplicateItemException):
+        client.execute_statement(Statement=f"INSERT INTO \"{name}\" VALUE {{'pk': 'a', 'sk': 1}}")
