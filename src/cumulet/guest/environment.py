@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, Tuple
 
 from cumulet.guest import extensions, shell, snapshot
-from cumulet.sandbox import enter, freezer, jail
+from cumulet.sandbox import enter, freezer, jail, privileges
 
 
 def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status_fd: int, net: int = -1) -> None:
@@ -51,6 +51,7 @@ def _start(
     _tell(status, {"jailed": jail_ms})
     if launch["serves_runtime_api"]:
         launch["environment"]["AWS_LAMBDA_RUNTIME_API"] = _listen(status)
+    privileges.hide()  # before any of the function's code runs: it has the same ids
     beside: Dict[int, str] = {}
     if launch["extensions"]:
         beside = extensions.start(launch["extensions"], launch["environment"], status)
@@ -86,6 +87,7 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gat
         if gate >= 0 and not launch["argv"]:
             gate = os.dup2(gate, 4, inheritable=False) if gate != 4 else gate
         os.closerange(5 if gate == 4 else 4, 1 << 16)
+        privileges.show()
         os.environ.clear()
         os.environ.update(launch["environment"])
         if launch["argv"]:

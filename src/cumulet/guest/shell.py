@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any, Callable, Dict, Optional
 
-from cumulet.sandbox import cgroup, enter, jail, mounts
+from cumulet.sandbox import cgroup, enter, jail, mounts, privileges
 
 PACKAGES = "/.packages"
 """Where the node's unpacked archives stand in a shell that is nobody's yet."""
@@ -50,6 +50,7 @@ def become(
     os.write(opener, b".")  # this process holds the other end too: a program that waits for the node instead breaks no pipe
     status.send(json.dumps({"specialised": (time.monotonic() - started) * 1000}).encode())
     enter.confine(walls, _proc_self())
+    privileges.hide()
     return pid
 
 

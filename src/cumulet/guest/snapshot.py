@@ -40,7 +40,7 @@ def _make_places(sock: socket.socket) -> None:
     """Answer each request {"tmp_bytes", "shm_bytes"} with a user and a mount namespace, until the node is gone."""
     os.closerange(3, sock.fileno())
     os.closerange(sock.fileno() + 1, 1 << 16)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # what the function's code can see of this process, it cannot open
+    privileges.hide()  # what the function's code can see of this process, it cannot open
     while True:
         request = sock.recv(1 << 10)
         if not request:

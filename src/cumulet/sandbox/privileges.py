@@ -24,6 +24,16 @@ def enter_user_namespace(proc_self: int, uid: int, gid: int) -> None:
     namespaces.map_ids(proc_self, INSIDE_UID, uid, INSIDE_GID, gid)
 
 
+def hide() -> None:
+    """Keep the caller's memory and descriptors from other processes with the same ids, which see it in /proc."""
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+
+
+def show() -> None:
+    """The opposite: a process owns its own /proc/self."""
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+
+
 def drop() -> None:
     """No capability in any set, and no program that would give one."""
     kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)

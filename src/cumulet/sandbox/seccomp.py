@@ -1,21 +1,24 @@
 """The system call filter: a BPF program that says which calls the kernel does not even begin.
 
-Refused are the calls that reach out of a jail or into the kernel's rarely used corners; calls newer than those known here do
-not exist. A filter for one architecture kills whoever calls by another's numbers.
+What is not allowed does not exist (ENOSYS): programs then do without, as on an older kernel. Calls that programs know to be a
+matter of privilege are refused as such (EPERM). A filter for one architecture kills whoever calls by another's numbers. The
+kernel keeps for each call number whether it is always allowed, so most calls never run this program.
 """
 
+import functools
 import os
 import struct
-from typing import List, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from cumulet.sandbox import syscalls
 
 EPERM, ENOSYS = 1, 38
 
 _X86_64 = os.uname().machine == "x86_64"
 _AUDIT_ARCH = 0xC000003E if _X86_64 else 0xC00000B7
-_NEWEST_KNOWN = 462  # mseal
 
 # name: (x86_64, aarch64); None where the architecture has no such call
-_REFUSED = {
+_REFUSED: Dict[str, Tuple[Optional[int], Optional[int]]] = {
     "mount": (165, 40),
     "umount2": (166, 39),
     "pivot_root": (155, 41),
@@ -57,6 +60,7 @@ _REFUSED = {
     "clock_settime": (227, 112),
     "adjtimex": (159, 171),
     "clock_adjtime": (305, 266),
+    "sync": (162, 81),
     "iopl": (172, None),
     "ioperm": (173, None),
     "modify_ldt": (154, None),
@@ -86,7 +90,7 @@ _SOCK_RAW = 3
 _NETLINK_ROUTE = 0
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 
-_LOAD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+_LOAD, _JEQ, _JGT, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x25, 0x35, 0x45, 0x54, 0x06
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 _NR, _ARCH, _ARG0, _ARG1, _ARG2 = 0, 4, 16, 24, 32  # offsets in struct seccomp_data; the low halves of the arguments
 
@@ -109,21 +113,22 @@ def _only_for(number: int, body: List[bytes]) -> List[bytes]:
     return [_instruction(_JEQ, number, 0, len(body))] + body
 
 
-def program(allowed: Sequence[str] = ()) -> bytes:
+@functools.lru_cache(maxsize=None)
+def program(allowed: Tuple[str, ...] = ()) -> bytes:
     """The filter for this machine's architecture. `allowed` are calls that it lets pass although others refuse them: a whole filter
     that is installed later still can."""
+    passing = [number for number in (_own(pair) for pair in syscalls.table().values()) if number is not None]
+    passing += [number for number in (_own(_REFUSED[name]) for name in allowed) if number is not None]
     code = [
         _instruction(_LOAD, _ARCH),
         _instruction(_JEQ, _AUDIT_ARCH, 1, 0),
         _instruction(_RET, _KILL),
         _instruction(_LOAD, _NR),
-        _instruction(_JGE, _NEWEST_KNOWN + 1, 0, 1),  # x32 calls have bit 30 set, and so are refused here as well
-        _instruction(_RET, _errno(ENOSYS)),
     ]
     for name, numbers in _REFUSED.items():
         if name in allowed:
             continue
-        number = numbers[0] if _X86_64 else numbers[1]
+        number = _own(numbers)
         if number is not None:
             code += _refuse(number, EPERM)
     code += _refuse(_CLONE3, ENOSYS)  # its flags are behind a pointer; without it the C library uses clone
@@ -147,8 +152,30 @@ def program(allowed: Sequence[str] = ()) -> bytes:
         ],
     )
     code += _only_for(_SOCKET, _socket_rules())
-    code.append(_instruction(_RET, _ALLOW))
+    for first, last in _ranges(passing):
+        code += [
+            _instruction(_JGT, last, 3, 0),  # ascending: what is beyond this range may be in a later one,
+            _instruction(_JGE, first, 0, 1),  # what is before it is in none
+            _instruction(_RET, _ALLOW),
+            _instruction(_RET, _errno(ENOSYS)),
+        ]
+    code.append(_instruction(_RET, _errno(ENOSYS)))  # newer calls, and x32's, whose numbers have bit 30 set
     return b"".join(code)
+
+
+def _own(numbers: Tuple[Optional[int], Optional[int]]) -> Optional[int]:
+    return numbers[0] if _X86_64 else numbers[1]
+
+
+def _ranges(numbers: Sequence[int]) -> List[Tuple[int, int]]:
+    """First and last of each run of numbers, ascending."""
+    found: List[Tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
 
 
 def _socket_rules() -> List[bytes]:
