@@ -133,7 +133,9 @@ class Prison:
         return outcome.answer
 
     def close(self):
+        group = self.runtimes._group
         self.wait(self.runtimes.close())
+        assert not [folder for _, folder in group if Path(folder).exists()], "a control group was left behind"
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

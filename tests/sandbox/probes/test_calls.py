@@ -9,8 +9,6 @@ import socket
 
 import pytest
 
-from cumulet.sandbox import cgroup
-
 PROBES = {
     # What is outside must not be there.
     "files of the machine": (
@@ -205,7 +203,3 @@ def probed(prison):
 @pytest.mark.parametrize("name", PROBES)
 def test_probe(probed, name):
     assert json.loads(json.dumps(probed[name])) == PROBES[name][1]
-
-
-def test_no_group_is_left_behind(probed):
-    assert cgroup.sweep_stale() == 0
