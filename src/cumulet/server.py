@@ -5,6 +5,7 @@ A node is ready when its port answers; it ends by SIGTERM or SIGINT, or when one
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import os
 import resource
@@ -281,6 +282,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             parts = (local, asynchronous, pollers, logs, usage, tables, connections)
             running = [loops.create_task(part.run(halt_running)) for part in parts]
             loops.create_task(sink.run(halt_logging))
+            gc.freeze()  # what is there now stays: full collections need not walk through it while clients wait
             await http.start()
             is_ready = True
             if front.certificates is not None:

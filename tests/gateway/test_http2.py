@@ -621,3 +621,35 @@ def test_curl_and_a_function(start_node, name, make_url):
     assert said.stdout == "2 200"
     said = subprocess.run([*curl, "--http2", plain], capture_output=True, timeout=20, check=True, text=True)
     assert said.stdout == "1.1 200"  # an Upgrade to h2c is not taken up
+
+
+STREAM = """\
+import time
+def handler(event, context):
+    yield {"statusCode": 201, "headers": {"Content-Type": "text/plain", "Connection": "close", "X-A": "b\\r\\nX-Stolen: 1"}}
+    for n in range(5):
+        yield str(n) * 10
+        time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("is_http2", [True, False])
+def test_streamed_functions_over_both_protocols(start_node, name, make_url, is_http2):
+    node = start_node("--in-memory", "--tls-port", "0", "--tls-only", "--url-style", "path")
+    ca = next(line for line in node.lines if line.startswith("# tls ")).partition("signed by ")[2]
+    url = make_url(node, name, STREAM, "RESPONSE_STREAM")
+    pieces = []
+    with (
+        httpx.Client(http2=is_http2, verify=ssl.create_default_context(cafile=ca), timeout=30) as client,
+        client.stream("GET", url) as answer,
+    ):
+        assert (answer.status_code, answer.http_version) == (201, "HTTP/2" if is_http2 else "HTTP/1.1")
+        assert "x-stolen" not in answer.headers
+        assert "content-encoding" not in answer.headers
+        pieces += list(answer.iter_raw())
+    assert b"".join(pieces) == b"".join(b"%d" % n * 10 for n in range(5))
+    assert len(pieces) > 1, "the pieces come as they are made"
+    with httpx.Client(http2=is_http2, verify=ssl.create_default_context(cafile=ca), timeout=30) as client:
+        answer = client.head(url)
+        assert (answer.status_code, answer.content) == (201, b"")
+        assert client.options(url).status_code == 201

@@ -59,6 +59,8 @@ class HttpServer:
 
     def __init__(self, handle: Handle, limits: HttpLimits | None = None, spool_folder: Path | None = None) -> None:
         self.handle = handle
+        self.loop: asyncio.AbstractEventLoop
+        """Kept: to ask for it costs a system call."""
         self._spool_folder = spool_folder
         self.limits = limits or HttpLimits()
         self.connections: set[Client] = set()
@@ -89,6 +91,7 @@ class HttpServer:
 
     async def start(self) -> None:
         """Begin to answer."""
+        self.loop = asyncio.get_running_loop()
         self._tick()
         for server in self._listeners:
             await server.start_serving()
@@ -123,9 +126,9 @@ class HttpServer:
         for connection in list(self.connections):
             connection.abort()
 
-    async def answer(self, request: Request, spool: Spool | None = None) -> Response:
-        """The handler's answer, whatever happens; `spool` has the body where it is not in the request yet."""
-        source = self.source_of(request.source_ip)
+    async def answer(self, request: Request, source: str, spool: Spool | None) -> Response:
+        """The handler's answer, whatever happens. `source` is whose share the request counts for; `spool` has the body where it is
+        not in the request yet."""
         if source and not self._take(self._asking, source):
             return refusal(429)
         try:

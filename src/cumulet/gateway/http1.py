@@ -298,7 +298,7 @@ class Connection(asyncio.Protocol):
     def _owe(self, turn: _Turn) -> None:
         self._turns.append(turn)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._answer_all())
+            self._task = self._server.loop.create_task(self._answer_all())
         elif len(self._turns) >= self._limits.pipelined and not self._is_reading_paused and not self._is_input_done:
             self._is_reading_paused = True
             self.transport.pause_reading()
@@ -397,7 +397,7 @@ class Connection(asyncio.Protocol):
             if turn.request is None:
                 response = refusal(turn.status)
             else:
-                response = await server.answer(turn.request, turn.spool)
+                response = await server.answer(turn.request, self.source, turn.spool)
             self._release(turn)
             if response.status < 200:
                 if isinstance(response, Upgrade) and turn.read_ahead is not None:

@@ -317,7 +317,7 @@ class Http2Connection(asyncio.Protocol):
     async def _work(self, stream: _Stream) -> None:
         response = Response(500)
         try:
-            response = await self._server.answer(stream.request, stream.body)
+            response = await self._server.answer(stream.request, self.source, stream.body)
             self._server.bodies_bytes -= stream.body.size
             stream.body.size = 0
             await self._send(stream, response)
