@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 DEFAULT_PORT = 4566
-DEFAULT_KEEP_ALIVE = "fixed:600"
+DEFAULT_KEEP_ALIVE = "hybrid"
 DEFAULT_ACCOUNT = "000000000000"
 
 

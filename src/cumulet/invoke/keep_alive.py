@@ -3,7 +3,8 @@
 `Fixed` is what everybody does. `Hybrid` learns: each function's idle times (from the end of its last running call to the next one's
 arrival) fill a histogram of one-minute bins over four hours. When that says something, environments go at once where the shortest
 idle times (the 5th percentile) are long, are started again just before that, and stay until the longest (the 99th) are over. Where
-it says nothing yet, or not any more, `Hybrid` is `Fixed`. After "Serverless in the Wild" (ATC 2020):
+it says nothing yet, or not any more, `Hybrid` is `Fixed`; so it is for what is idle beside another environment of its version, and
+for functions that are called often it is never shorter. After "Serverless in the Wild" (ATC 2020):
 https://www.usenix.org/conference/atc20/presentation/shahrad
 """
 
@@ -144,9 +145,11 @@ class History:
 
 
 class KeepAlive(Protocol):
-    """A policy. `soonest_s`: no environment goes sooner after a call."""
+    """A policy. `soonest_s`: no environment goes sooner after a call. `surplus_s`: what is idle beside another of its version, as
+    after calls at once, goes after so long, if not sooner."""
 
     soonest_s: float
+    surplus_s: float
 
     def history_of(self, key: FunctionKey) -> History:
         """Where the function's calls are to be told."""
@@ -163,6 +166,7 @@ class Fixed:
     def __init__(self, keep_s: float = 600.0) -> None:
         self._plan = Plan(keep_s)
         self.soonest_s = min(keep_s, _GRACE_S)
+        self.surplus_s = keep_s
 
     def history_of(self, key: FunctionKey) -> History:
         return History()
@@ -177,6 +181,7 @@ class Hybrid:
     def __init__(self, fallback_s: float = 600.0, most_functions: int = _MOST_FUNCTIONS) -> None:
         self._fallback = Plan(fallback_s)
         self.soonest_s = min(fallback_s, _GRACE_S)
+        self.surplus_s = fallback_s
         self._most_functions = most_functions
         self._known: OrderedDict[FunctionKey, History] = OrderedDict()
 
@@ -209,7 +214,7 @@ class Hybrid:
             return self._fallback
         head_s = history.percentile_bin(_HEAD) * BIN_S * (1 - _MARGIN)
         tail_s = (history.percentile_bin(_TAIL) + 1) * BIN_S * (1 + _MARGIN)
-        return Plan(tail_s) if head_s <= _GRACE_S else Plan(_GRACE_S, head_s, tail_s)
+        return Plan(max(tail_s, self._fallback.unload_s)) if head_s <= _GRACE_S else Plan(_GRACE_S, head_s, tail_s)
 
 
 def keep_alive_of(text: str) -> KeepAlive:

@@ -131,6 +131,10 @@ class Pool:
         await self.room.take(spec)
         return self._weights.begin_start(spec.account, spec.memory_mb)
 
+    def make_room_now(self, spec: FunctionSpec) -> Share | None:
+        """The same without waiting; None when there is no room to be made."""
+        return self._weights.begin_start(spec.account, spec.memory_mb) if self.room.take_now(spec) else None
+
     def find_room(self, spec: FunctionSpec) -> Share | None:
         """The same when there is room without evicting anyone; None when there isn't."""
         return self._weights.begin_start(spec.account, spec.memory_mb) if self.room.take_free(spec) else None
@@ -247,7 +251,8 @@ class Pool:
         plan = self._keep_alive.plan(history)
         if member.is_prewarmed and history.idle_since_s is not None:
             return history.idle_since_s + plan.until_s
-        return member.idle_since_s + plan.unload_s
+        is_surplus = member is not member.shelf.idle[-1]
+        return member.idle_since_s + (min(plan.unload_s, self._keep_alive.surplus_s) if is_surplus else plan.unload_s)
 
     def _expect_next(self, member: Member) -> None:
         """The last environment of a version has gone: when is the next call expected?"""

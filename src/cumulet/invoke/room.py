@@ -49,8 +49,7 @@ class Room:
         """Wait until an environment fits and count it. Raises ServiceUnavailable, and TooManyRequests when too many wait."""
         if spec.memory_mb > self.budget_mb:
             raise ServiceUnavailable(f"the node has {self.budget_mb} MB for environments, and this function wants {spec.memory_mb}")
-        if not self._queue and self._make_fit(spec):
-            self._sizes.take(spec)
+        if self.take_now(spec):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
@@ -69,6 +68,13 @@ class Room:
             else:
                 self._queue.discard(waiter)
             raise
+
+    def take_now(self, spec: FunctionSpec) -> bool:
+        """Count one if it fits, evicting others where that is needed, and nobody waits."""
+        if self._queue or not self._make_fit(spec):
+            return False
+        self._sizes.take(spec)
+        return True
 
     def take_free(self, spec: FunctionSpec) -> bool:
         """Count one if it fits as things are: nothing is evicted for it, and nobody who waits is passed."""
