@@ -143,10 +143,8 @@ def main(options) -> None:
     functions = read(options.trace, options.functions) if options.trace else generate(options.seed, options.functions, options.days)
     days = max(each.arrivals[-1] for each in functions if each.arrivals) / DAY_S
     print(f"{len(functions)} functions over {days:.1f} days, {sum(len(each.arrivals) for each in functions)} calls")
-    print(
     heads = ("policy", "budget MB", "cold %", "p75 %", "idle GB h", "started ahead", "refused", "took s")
     print("{:<22} {:>9} {:>7} {:>6} {:>10} {:>14} {:>8} {:>7}".format(*heads))
-    )
     runs = [(policy, UNBOUNDED_MB) for policy in ("fixed:600", "fixed:1200", "fixed:3600", "hybrid")]
     for budget_mb in options.budgets:
         runs += [("fixed:600", budget_mb), ("fixed:9999999", budget_mb), ("hybrid", budget_mb)]
