@@ -6,16 +6,18 @@ from typing import NamedTuple
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context, Principal
 from cumulet.core.errors import Fault
-from cumulet.core.http import Request, Response
+from cumulet.core.http import Request, Response, Upgrade
 from cumulet.gateway import function_urls
 from cumulet.gateway.compression import compress_for_web
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.function_urls import MAXIMUM_PAYLOAD_BYTES, Cors, InvalidFunctionResponse
 from cumulet.gateway.routing import find_function_url
+from cumulet.gateway.url_tunnel import upgrade_of
+from cumulet.gateway.websocket.handshake import is_websocket
 from cumulet.invoke.contract import Invocation, Invoker
 from cumulet.invoke.streaming import StreamedInvocation, invoke_streamed
 from cumulet.runtimes.contract import FunctionSpec
-from cumulet.runtimes.streams import HTTP_PRELUDE_TYPE
+from cumulet.runtimes.streams import HTTP_PRELUDE_TYPE, TUNNEL_TYPE, Tunnel
 
 _PRELUDE_END = bytes(8)
 _MAX_PRELUDE_BYTES = 64 << 10
@@ -64,7 +66,8 @@ class FunctionUrls:
         preflight = function_urls.preflight(request, target.cors)
         if preflight is not None:
             return preflight
-        return function_urls.with_cors(request, await self._answer(exchange, target, *place), target.cors)
+        response = await self._answer(exchange, target, *place)
+        return response if isinstance(response, Upgrade) else function_urls.with_cors(request, response, target.cors)
 
     async def _answer(self, exchange: Exchange, target: UrlTarget, url_id: str, path: str) -> Response:
         request = exchange.request
@@ -104,6 +107,8 @@ class FunctionUrls:
             exchange.request_id, event, target.invoked_arn, trace_id=exchange.request.header("x-amzn-trace-id") or None
         )
         try:
+            if is_websocket(exchange.request):
+                return await self._offer_tunnel(exchange, target, invocation)
             if target.is_streaming:
                 return await self._stream(exchange, await invoke_streamed(self._invoker, target.spec, invocation))
             result = await self._invoker.invoke(target.spec, invocation)
@@ -112,12 +117,33 @@ class FunctionUrls:
             return function_urls.error(status, fault.message if status == 429 else "Internal Server Error", "Message")
         if result.function_error is not None:
             return function_urls.error(502, "Internal Server Error")
+        return self._whole(exchange, result.payload)
+
+    def _whole(self, exchange: Exchange, payload: bytes) -> Response:
         try:
-            response = function_urls.response_of(result.payload)
+            response = function_urls.response_of(payload)
         except InvalidFunctionResponse:
             return function_urls.error(502, "Internal Server Error")
         response.headers.append(("x-amzn-RequestId", exchange.request_id))
         return response
+
+    async def _offer_tunnel(self, exchange: Exchange, target: UrlTarget, invocation: Invocation) -> Response:
+        """A program that speaks WebSocket itself may take the connection; every other function answers as it always does."""
+        tunnel = Tunnel(takes_streams=target.is_streaming)
+        streamed = await invoke_streamed(self._invoker, target.spec, invocation, tunnel)
+        if streamed.content_type == TUNNEL_TYPE:
+            parts = streamed.parts()
+            try:
+                return upgrade_of(*await split_prelude(parts), parts, tunnel)
+            except ValueError:
+                await parts.aclose()
+                return function_urls.error(502, "Internal Server Error")
+        if target.is_streaming:
+            return await self._stream(exchange, streamed)
+        payload = b"".join([part async for part in streamed.parts()])
+        if (await streamed.result).function_error is not None:
+            return function_urls.error(502, "Internal Server Error")
+        return self._whole(exchange, payload)
 
     async def _stream(self, exchange: Exchange, streamed: StreamedInvocation) -> Response:
         """The function's stream as the body, from its first byte on. A function that answers as a whole is passed on as it is."""

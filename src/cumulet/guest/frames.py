@@ -7,7 +7,7 @@ import json
 import struct
 from typing import Any, Dict, Tuple
 
-INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE, PART = 1, 2, 3, 4, 5, 6, 7
+INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE, PART, INPUT = 1, 2, 3, 4, 5, 6, 7, 8
 
 _START = struct.Struct(">BII")
 

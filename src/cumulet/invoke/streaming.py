@@ -34,9 +34,11 @@ _running: set["asyncio.Task[InvocationResult]"] = set()
 """Invocations whose client may have gone: the loop itself holds tasks only weakly."""
 
 
-async def invoke_streamed(invoker: Invoker, spec: FunctionSpec, invocation: Invocation) -> StreamedInvocation:
+async def invoke_streamed(
+    invoker: Invoker, spec: FunctionSpec, invocation: Invocation, stream: ResponseStream | None = None
+) -> StreamedInvocation:
     """Start it; returns when the function begins to stream or has ended. Raises what `Invoker.invoke` raises before that."""
-    stream = ResponseStream()
+    stream = stream or ResponseStream()
     task = asyncio.ensure_future(invoker.invoke(spec, invocation._replace(stream=stream)))
     _running.add(task)
     task.add_done_callback(_running.discard)

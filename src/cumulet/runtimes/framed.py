@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Literal, cast
 
 import orjson
@@ -11,7 +12,7 @@ from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, Exit, Funct
 from cumulet.runtimes.faults import MAX_ANSWER_BYTES, exit_document, too_large
 from cumulet.runtimes.local_api import LocalApi
 from cumulet.runtimes.process import ProcessTree
-from cumulet.runtimes.streams import MAX_STREAM_BYTES
+from cumulet.runtimes.streams import MAX_STREAM_BYTES, Tunnel
 
 _LAST_WORDS_S = 0.5
 """How long an environment whose runtime has ended may take to end itself."""
@@ -78,6 +79,7 @@ class FramedEnvironment(asyncio.Protocol):
         self._pending: dict[str, tuple[asyncio.Future[frames.Frame], Call]] = {}  # by request id, the oldest first
         self._parts: dict[str, Parts] = {}  # of those calls that stream
         self._transport: asyncio.Transport | None = None
+        self._writable: asyncio.Future[None] | None = None
         self._broken = ""
         if api is not None:
             api.on_crash = self._fail_call
@@ -134,6 +136,8 @@ class FramedEnvironment(asyncio.Protocol):
         try:
             if self._api is not None:
                 await self._api.begin_call(call)
+            if isinstance(call.stream, Tunnel):
+                call.stream.send = partial(self._send_input, call.request_id)
             self._transport.write(_invoke_frame(call))
             kind, answered, body = await waiting
         finally:
@@ -150,6 +154,21 @@ class FramedEnvironment(asyncio.Protocol):
         if self._api is not None:
             self._api.end_call(call, answer)
         return answer
+
+    async def _send_input(self, request_id: str, data: bytes) -> None:
+        """What the client of a call says that has become a connection; of no interest once the call is over."""
+        if request_id in self._pending and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frames.encode(frames.INPUT, {"request_id": request_id}, data))
+            if self._writable is not None:
+                await asyncio.shield(self._writable)
+
+    def pause_writing(self) -> None:
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None
 
     def expire(self) -> None:
         for waiting, _ in self._pending.values():  # the oldest is the one whose time is over
@@ -215,6 +234,7 @@ class FramedEnvironment(asyncio.Protocol):
         return parts
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.resume_writing()
         # The runtime has ended, and its init is about to say how: only one that goes on without its channel is killed.
         asyncio.get_running_loop().call_later(_LAST_WORDS_S, self.kill)
         self._give_up("the channel was closed")
@@ -250,6 +270,7 @@ def _invoke_frame(call: Call) -> bytes:
         "client_context": call.client_context,
         "cognito_identity": call.cognito_identity,
         "trace_id": call.trace_id,
-        "is_streamed": call.stream is not None,
+        "is_streamed": call.stream is not None and call.stream.takes_streams,
+        "offers_tunnel": isinstance(call.stream, Tunnel),
     }
     return frames.encode(frames.INVOKE, head, call.payload)

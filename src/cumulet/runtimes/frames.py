@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE, PART = 1, 2, 3, 4, 5, 6, 7
+INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE, PART, INPUT = 1, 2, 3, 4, 5, 6, 7, 8
 
 _START = struct.Struct(">BII")
 _MAX_HEAD_BYTES = 64 << 10

@@ -2,18 +2,24 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 MAX_STREAM_BYTES = 200 * 1024 * 1024
 """The most that one answer may stream, as on Lambda."""
 HTTP_PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response"
 """The content type of a stream that begins with a JSON object of status and headers, and eight zero bytes."""
+TUNNEL_TYPE = "application/vnd.cumulet.tunnel"
+"""The content type of a stream that has become a connection both ways: it begins as one with a prelude does."""
 _FULL_BYTES = 1 << 20
 
 
 class ResponseStream:
     """Parts in order, a bounded number of bytes at once. Whoever feeds it stops reading its source while `is_full`, and goes on
     when `on_drained` is called. A client that has gone takes nothing more, and the function runs to its end all the same."""
+
+    takes_streams = True
+    """The caller wants an answer as it is made; False: whole, whatever else may come on this stream."""
+    most_bytes = MAX_STREAM_BYTES
 
     def __init__(self) -> None:
         self.content_type = ""
@@ -39,7 +45,7 @@ class ResponseStream:
 
     def feed(self, data: bytes) -> None:
         self._total_bytes += len(data)
-        self.is_too_large = self._total_bytes > MAX_STREAM_BYTES
+        self.is_too_large = self._total_bytes > self.most_bytes
         if data and not self._is_abandoned and not self.is_too_large:
             self._parts.append(data)
             self._waiting_bytes += len(data)
@@ -78,3 +84,19 @@ class ResponseStream:
                 return
             self._changed.clear()
             await self._changed.wait()
+
+
+class Tunnel(ResponseStream):
+    """A stream that the function may turn into a connection both ways, by an answer of the type `TUNNEL_TYPE`. From then on `send`
+    takes what the client says, b"" for its end; it waits while the function does not read. It has no limit but time."""
+
+    most_bytes = 1 << 62
+
+    def __init__(self, *, takes_streams: bool) -> None:
+        super().__init__()
+        self.takes_streams = takes_streams
+        self.send: Callable[[bytes], Awaitable[None]] = _to_nobody
+
+
+async def _to_nobody(data: bytes) -> None:
+    pass

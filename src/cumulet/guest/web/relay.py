@@ -14,6 +14,8 @@ from cumulet.guest.web import http1
 from cumulet.guest.web.calls import Gathered, WebCall
 
 _PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response"
+_TUNNEL_TYPE = "application/vnd.cumulet.tunnel"
+_PART_BYTES = 1 << 16
 _REPEATABLE = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 _OURS = ("x-amzn-request-context", "x-amzn-lambda-context")
 _ENDING_S = 0.1
@@ -35,6 +37,7 @@ class Relay:
         self._sending = threading.Lock()
         self._address = address
         self._most = most
+        self._tunnels: Dict[str, socket.socket] = {}
         self._idle: List[http1.Connection] = []
         self._calls: "queue.SimpleQueue[Tuple[Dict[str, Any], bytes]]" = queue.SimpleQueue()
         self._threads = 0
@@ -45,9 +48,12 @@ class Relay:
         self._send(frames.READY, {"calls_at_once": self._most}, b"")
         while True:
             try:
-                _kind, call, event = self._channel.receive()
+                kind, call, event = self._channel.receive()
             except EOFError:
                 os._exit(0)
+            if kind == frames.INPUT:
+                self._take_input(call["request_id"], event)
+                continue
             if self._threads < self._most:
                 self._threads += 1
                 threading.Thread(target=self._work, daemon=True).start()
@@ -76,6 +82,9 @@ class Relay:
         web = WebCall(_decoded(event), bool(call.get("is_streamed")))
         connection, response = self._ask(web, self._headers(call, web))
         try:
+            if response.status == 101 and call.get("offers_tunnel"):
+                self._tunnel(call["request_id"], web, connection, response)
+                return b""
             if web.streams:
                 self._pass_on(call["request_id"], web, response)
                 result = b""
@@ -136,6 +145,32 @@ class Relay:
         for part in iter(response.read, b""):
             self._send(frames.PART, head, part)
 
+    def _tunnel(self, request_id: str, web: WebCall, connection: http1.Connection, response: http1.Response) -> None:
+        """The program has left HTTP: bytes both ways until either end closes. What the client says comes by `_take_input`."""
+        head = {"request_id": request_id, "content_type": _TUNNEL_TYPE}
+        self._tunnels[request_id] = connection.sock
+        try:
+            self._send(frames.PART, head, json.dumps(web.head(response.status, response.headers)).encode() + bytes(8))
+            for part in iter(lambda: connection.stream.read1(_PART_BYTES), b""):
+                self._send(frames.PART, head, part)
+        except ConnectionError:
+            pass  # that is an end too
+        finally:
+            del self._tunnels[request_id]
+            connection.close()
+
+    def _take_input(self, request_id: str, data: bytes) -> None:
+        sock = self._tunnels.get(request_id)
+        if sock is None:
+            return  # the program has closed already
+        try:
+            if data:
+                sock.sendall(data)
+            else:
+                sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the program is closing
+
     def _headers(self, call: Dict[str, Any], web: WebCall) -> http1.Headers:
         """The client's own, and what the adapter's users read: contexts as JSON."""
         request = web.request
@@ -144,6 +179,8 @@ class Relay:
         if source and request.header(source):
             found = [(name, value) for name, value in found if name != "authorization"]
             found.append(("authorization", request.header(source)))
+        if call.get("offers_tunnel") and web.is_http:
+            found += [("connection", "Upgrade"), ("upgrade", "websocket")]
         if not request.header("host"):
             found.append(("host", "localhost"))
         if request.root:
