@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from cumulet.core.clock import Clock
 from cumulet.core.operations import Handler, operations_of
 from cumulet.services.tables import storage
+from cumulet.services.tables.api_backups import BackupOperations
 from cumulet.services.tables.api_batches import BatchOperations
 from cumulet.services.tables.api_items import ItemOperations
 from cumulet.services.tables.api_partiql import StatementOperations
@@ -16,6 +17,7 @@ from cumulet.services.tables.api_transactions import TransactionOperations
 from cumulet.services.tables.catalogue import Catalogue
 from cumulet.services.tables.census import Census
 from cumulet.services.tables.changes import Changes
+from cumulet.services.tables.copies import Copies
 from cumulet.services.tables.data import Data
 from cumulet.services.tables.item_keys import keys_of
 from cumulet.services.tables.jobs import Jobs
@@ -44,11 +46,13 @@ class TablesService:
             lambda shard, expires_s: self._expiries.noticed(shard, expires_s),
         )
         self._expiries = Expiries(store, clock, upkeep.delete_due, self.streams.added)
-        jobs = self._jobs = Jobs(store, upkeep.steps)
+        copies = self._copies = Copies(store, clock, self._catalogue_of, keys_of, changes)
+        jobs = self._jobs = Jobs(store, {**upkeep.steps, **copies.steps})
         data = self.data = Data(store, clock, self._catalogue_of, changes, self.streams, Buckets(clock))
         self.handlers: Mapping[str, Handler] = operations_of(
             TableOperations(store, clock, self._catalogue_of, jobs, census, self.streams),
             SettingOperations(store, clock, self._catalogue_of, jobs),
+            BackupOperations(store, clock, self._catalogue_of, jobs, census, copies.seen),
             ItemOperations(data),
             BatchOperations(data),
             QueryOperations(data),
@@ -62,11 +66,12 @@ class TablesService:
             if storage.find_place(shard) is not None:
                 await self._jobs.recover(shard)
                 self.streams.recover(shard)
+                self._copies.seen(shard)
                 self._expiries.recover(shard)
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as loops:
-            for loop in (self._jobs, self.streams, self._expiries):
+            for loop in (self._jobs, self.streams, self._expiries, self._copies):
                 loops.create_task(loop.run(stop))
         await self._census.close()
 

@@ -101,6 +101,8 @@ class TableOperations:
                     "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
                 )
             check_idle(table)
+            if table.copies:
+                raise ResourceInUse(f"Attempt to change a resource which is still in use: Table is being backed up: {name}")
             dropped = replace(table, status="DELETING")
             storage.put_table(txn, dropped)
             self._streams.closed(txn, place, table, now_ms)

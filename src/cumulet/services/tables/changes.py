@@ -54,6 +54,8 @@ class Changes:
             txn.put(key, new)
         elif old is not None:
             txn.delete(key)
+        if table.keeps_history and old != new:
+            storage.put_history(txn, table.number, key, old, now_ms)
         if (table.stream is None and table.expiry is None and not keys.written) or (old is None and new is None) or old == new:
             return cost
         if old is not None and old_item is None:

@@ -34,7 +34,7 @@ class Job:
 
 
 Step = Callable[[str, Txn, Job], Job | None]
-"""(shard, transaction, job) -> the job as it goes on, or None: it is done."""
+"""(shard, transaction, job) -> the job as it goes on, perhaps as one of another kind; None: it is done."""
 
 
 class Announce(Protocol):
@@ -94,11 +94,8 @@ class Jobs:
                 task.cancel()
 
     async def _work(self, shard: str, job: Job | None) -> None:
-        step = self._steps[job.kind] if job is not None else None
-        assert step is not None
-
         def advance(txn: Txn, job: Job) -> Job | None:
-            moved = step(shard, txn, job)
+            moved = self._steps[job.kind](shard, txn, job)
             if moved is None:
                 storage.delete_document(txn, "job", job.id)
             else:

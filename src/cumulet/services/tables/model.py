@@ -140,7 +140,8 @@ class Expiry:
 
 @dataclass(frozen=True)
 class Table:
-    """`id` is the UUID that clients see, `number` what keys in the store begin with. `types` are the key attributes' by name."""
+    """`id` is the UUID that clients see, `number` what keys in the store begin with. `types` are the key attributes' by name;
+    `copies` counts the backups and restores that are being made from it."""
 
     name: str
     id: str
@@ -167,6 +168,7 @@ class Table:
     policy: str | None = None
     policy_revision: str = ""
     recovery: Document | None = None
+    copies: int = 0
     restored: Document | None = None
 
     @functools.cached_property
@@ -184,7 +186,18 @@ class Table:
     @functools.cached_property
     def is_plain(self) -> bool:
         """Nothing follows from a write but the item itself, so that nobody needs to know what was there before."""
-        return not self.indexes and self.stream is None and self.expiry is None and self.billing == ON_DEMAND and not self.recovery
+        return (
+            not self.indexes
+            and self.stream is None
+            and self.expiry is None
+            and self.billing == ON_DEMAND
+            and not self.keeps_history
+        )
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether what items were before is kept: for recovery to a point in time, or while copies are made of the table."""
+        return self.recovery is not None or self.copies > 0
 
     @property
     def is_usable(self) -> bool:

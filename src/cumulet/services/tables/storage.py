@@ -18,7 +18,8 @@ from cumulet.store.keys import after, pack, prefix_range, unpack
 _SHARD_PREFIX = "tables/"
 _NUMBER = pack("number")
 
-ITEM, ENTRY, DUE, RECORD, LAST_RECORD, COLLECTION, SAVED = b"\x10", b"\x11", b"\x12", b"\x13", b"\x14", b"\x15", b"\x16"
+ITEM, ENTRY, DUE, RECORD, LAST_RECORD, COLLECTION = b"\x10", b"\x11", b"\x12", b"\x13", b"\x14", b"\x15"
+SAVED, HISTORY, LAST_HISTORY = b"\x16", b"\x17", b"\x18"
 SIZE_BYTES = 4
 """An item is kept as what it counts for, in four bytes, and its JSON: so that neither pages nor capacity need it decoded."""
 HASH_SPACE = 1 << 32
@@ -171,7 +172,43 @@ def purge(txn: Txn, prefix: bytes, limit: int) -> bool:
     return len(keys) == limit
 
 
+# Copies of tables, and what they are made from
+
+
+def saved_prefix(backup_number: int) -> bytes:
+    """Where a backup's items lie, by what follows the prefix of their table."""
+    return SAVED + backup_number.to_bytes(4, "big")
+
+
+def history_prefix(table_number: int) -> bytes:
+    return HISTORY + table_number.to_bytes(4, "big")
+
+
+def last_history_key(table_number: int) -> bytes:
+    return LAST_HISTORY + table_number.to_bytes(4, "big")
+
+
+def last_history(reader: Reader, table_number: int) -> int:
+    """The number of the last change that was kept of a table."""
+    return int.from_bytes(reader.get(last_history_key(table_number)) or b"", "big")
+
+
+def put_history(txn: Txn, table_number: int, item_key: bytes, old: bytes | None, now_ms: int) -> None:
+    """Keep what an item was before a change: the time, the length of the item's key, the key, the item as it was stored."""
+    number = last_history(txn, table_number) + 1
+    txn.put(last_history_key(table_number), number.to_bytes(8, "big"))
+    tail = item_key[len(items_prefix(table_number)) :]
+    value = now_ms.to_bytes(8, "big") + len(tail).to_bytes(4, "big") + tail + (old or b"")
+    txn.put(history_prefix(table_number) + number.to_bytes(8, "big"), value)
+
+
+def split_history(key: bytes, value: bytes) -> tuple[int, int, bytes, bytes | None]:
+    """(number, time in ms, the item's key after its table's prefix, what was there or None) of a change."""
+    end = 12 + int.from_bytes(value[8:12], "big")
+    return int.from_bytes(key[-8:], "big"), int.from_bytes(value[:8], "big"), value[12:end], value[end:] or None
+
+
 def table_prefixes(table_number: int) -> tuple[bytes, ...]:
     """Where all that a table holds lies, but for its stream, which outlives it, and the index by time."""
     number = table_number.to_bytes(4, "big")
-    return (ITEM + number, ENTRY + number, COLLECTION + number)
+    return (ITEM + number, ENTRY + number, COLLECTION + number, HISTORY + number, LAST_HISTORY + number)
