@@ -4,15 +4,18 @@
 
 Prints JSON lines. With a function behind, throughput is a share of the bare pipeline (`of_limit`); without one, of the raw server
 (`of_raw`); at the same concurrency, the median of the runs. `latency at half load` sends at half the rate that was reached, whether
-answers come or not. Compare figures of one run only.
+answers come or not; `cpu_us` is the server process's own CPU time for a request, which a busy machine disturbs least. Compare
+figures of one run only.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import tempfile
 import time
 from collections import deque
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import jwt
@@ -20,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cumulet.gateway.http_api.routes import Routes
 from functions import KEY, Lambda, _node, emit_run
-from http_client import HERE, Node, build, call_once, emit, load, median_of, percentile, run
+from http_client import HERE, Load, Node, build, call_once, emit, load, median_of, percentile, run
 
 CONCURRENCIES = (1, 16, 64)
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:hello"
@@ -29,8 +32,8 @@ ARN = "arn:aws:lambda:us-east-1:000000000000:function:hello"
 class Gateway:
     """The few operations of both versions that are needed."""
 
-    def __init__(self, url: str):
-        self.url = url
+    def __init__(self, node: Node):
+        self.node, self.url = node, node.url
 
     async def call(self, method: str, path: str, document: dict | None = None) -> dict:
         body = json.dumps(document).encode() if document is not None else b""
@@ -64,16 +67,30 @@ class Gateway:
         return f"/_aws/execute-api/{api['id']}/v1/"
 
 
-async def measure(what: str, url: str, request: bytes, options, **against: dict[int, float]) -> dict[int, float]:
-    """Throughput at all concurrencies; `against` are denominators by name."""
-    status = (await call_once(url, request))[0]
+def cpu_s(node: Node) -> float:
+    """What the server's own process has spent; not its children."""
+    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(what: str, node: Node, request: bytes, options, **against: dict[int, float]) -> dict[int, float]:
+    """Throughput at all concurrencies, and the server's CPU time for a request; `against` are denominators by name."""
+    status = (await call_once(node.url, request))[0]
     found = {}
     for concurrency in CONCURRENCIES:
-        await load(url, [request], concurrency, min(1, options.seconds), status=status)
-        told = await median_of(options.runs, lambda c=concurrency: load(url, [request], c, options.seconds, status=status))
+        await load(node.url, [request], concurrency, min(1, options.seconds), status=status)
+        runs: list[Load] = []
+
+        async def once(concurrency=concurrency, runs=runs) -> Load:
+            runs.append(await load(node.url, [request], concurrency, options.seconds, status=status))
+            return runs[-1]
+
+        before_s = cpu_s(node)
+        told = await median_of(options.runs, once)
+        spent_us = (cpu_s(node) - before_s) / max(1, sum(len(each.took_s) for each in runs)) * 1e6
         found[concurrency] = told["per_s"]
         shares = {name: round(told["per_s"] / known[concurrency], 3) for name, known in against.items()}
-        emit(what=what, status=status, concurrency=concurrency, **told, **shares)
+        emit(what=what, status=status, concurrency=concurrency, **told, cpu_us=round(spent_us, 1), **shares)
     return found
 
 
@@ -137,7 +154,9 @@ async def measure_many_routes(gateway: Gateway, options, limit: dict[int, float]
         await gateway.route(api, f"GET /v1/thing{at}/{{id}}", target)
     emit(what="making routes", routes=options.routes, per_s=round(options.routes / (time.perf_counter() - started)))
     path = f"/_aws/execute-api/{api}/v1/thing{options.routes - 1}/7"
-    await measure(f"HTTP API -> function, {options.routes} routes", gateway.url, build(gateway.url + path), options, of_limit=limit)
+    await measure(
+        f"HTTP API -> function, {options.routes} routes", gateway.node, build(gateway.url + path), options, of_limit=limit
+    )
 
 
 async def measure_tokens(gateway: Gateway, options, raw: dict[int, float]) -> None:
@@ -161,29 +180,29 @@ async def measure_tokens(gateway: Gateway, options, raw: dict[int, float]) -> No
     await gateway.call("POST", f"/v2/apis/{api}/routes", guarded)
     token = jwt.encode({"iss": issuer, "aud": "a", "exp": int(time.time()) + 3600}, key, "ES256", headers={"kid": "k"})
     request = build(f"{gateway.url}/_aws/execute-api/{api}/x", headers={"authorization": f"Bearer {token}"})
-    await measure("HTTP API, ES256 token checked, no integration", gateway.url, request, options, of_raw=raw)
+    await measure("HTTP API, ES256 token checked, no integration", gateway.node, request, options, of_raw=raw)
     server.close()
 
 
 async def main(options) -> None:
     measure_routing()
     with Node(str(HERE / "limit.py")) as node:
-        limit = await measure("bare pipeline", node.url, build(node.url + "/"), options)
+        limit = await measure("bare pipeline", node, build(node.url + "/"), options)
     with Node(str(HERE / "raw_server.py")) as node:
-        raw = await measure("raw server", node.url, build(node.url + "/"), options)
+        raw = await measure("raw server", node, build(node.url + "/"), options)
     with tempfile.TemporaryDirectory() as folder, _node(folder, options) as node:
-        gateway = Gateway(node.url)
+        gateway = Gateway(node)
         await Lambda(node.url).create("hello")
         for version in ("2.0", "1.0"):
             api, target = await gateway.http_api(version)
             await gateway.route(api, "GET /hello", target)
             request = build(f"{node.url}/_aws/execute-api/{api}/hello")
             what = f"HTTP API -> function, format {version}"
-            reached = await measure(what, node.url, request, options, of_limit=limit)
+            reached = await measure(what, node, request, options, of_limit=limit)
             await measure_half_load(what, node.url, request, reached[16] / 2, options.seconds)
-        await measure("HTTP API, no route", node.url, build(f"{node.url}/_aws/execute-api/{api}/none"), options, of_raw=raw)
+        await measure("HTTP API, no route", node, build(f"{node.url}/_aws/execute-api/{api}/none"), options, of_raw=raw)
         await measure_tokens(gateway, options, raw)
-        await measure("REST API, MOCK", node.url, build(node.url + await gateway.mock()), options, of_raw=raw)
+        await measure("REST API, MOCK", node, build(node.url + await gateway.mock()), options, of_raw=raw)
         if options.routes:
             await measure_many_routes(gateway, options, limit)
 
