@@ -15,9 +15,12 @@ import httpx
 import pytest
 from cryptography import x509
 
+from cumulet.core.http import Upgrade
 from cumulet.gateway.http import HttpLimits
 from cumulet.gateway.local_authority import LocalAuthority, names_of
 from cumulet.gateway.tls import Certificates, TlsRefused
+
+from .test_front_door import make_rest_api
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -271,3 +274,44 @@ def test_curl_finds_host_style_names_by_itself(start_node, name, make_url):
     assert url.startswith("https://")
     said = subprocess.run(["curl", "-sS", "--cacert", ca, url + "a"], capture_output=True, timeout=20, check=True).stdout
     assert b'"rawPath": "/a"' in said or b'"rawPath":"/a"' in said
+
+
+async def test_a_connection_can_leave_http_over_tls(serving, authority):
+    served = await serving(tls=Certificates(None, authority=authority).context)
+
+    async def echo(stream):
+        while data := await stream.read():
+            await stream.write(data.upper())
+
+    async def upgrade(_request):
+        return Upgrade(101, [("Upgrade", "shout")], run=echo)
+
+    served.answer = upgrade
+    reader, writer = await served.connect(ssl=trusting(authority.ca_path), server_hostname="localhost")
+    writer.write(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nahead ")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    assert await reader.readexactly(6) == b"AHEAD "
+    writer.write(b"x" * 300_000)
+    assert await reader.readexactly(300_000) == b"X" * 300_000
+    writer.close()
+    await asyncio.sleep(0.1)
+    assert served.server.connections == set()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_a_custom_domain_has_a_certificate_of_its_own(start_node, name, make_url):
+    node = start_node("--in-memory", "--tls-port", "0")
+    address, ca = tls_of(node)
+    make_url(node, name)
+    make_rest_api(node, name)
+    gateway = node.client("apigateway")
+    api_id = gateway.get_rest_apis()["items"][0]["id"]
+    domain = f"{name}.example.test"
+    gateway.create_domain_name(domainName=domain, regionalCertificateArn="arn:aws:acm:us-east-1:000000000000:certificate/x")
+    gateway.create_base_path_mapping(domainName=domain, restApiId=api_id, stage="s")
+    port = address.rpartition(":")[2]
+    curl = ["curl", "-sS", "--cacert", ca, "--connect-to", f"::127.0.0.1:{port}"]
+    said = subprocess.run([*curl, f"https://{domain}/some/path"], capture_output=True, timeout=20, text=True)
+    assert '"/some/path"' in said.stdout, said.stderr
+    said = subprocess.run([*curl, "https://other.example.test/"], capture_output=True, timeout=20, text=True)
+    assert said.returncode == 60  # no certificate for a name that is nobody's

@@ -82,9 +82,9 @@ class HttpServer:
         """Take an address, without answering yet; returns the port. Raises OSError when it cannot be had."""
         loop = asyncio.get_running_loop()
         if tls is not None:
-            listener = await _listener(host, port)
-            self._tls.append((listener, tls))
-            return int(listener.getsockname()[1])
+            listeners = await _listeners(host, port)
+            self._tls += [(listener, tls) for listener in listeners]
+            return int(listeners[0].getsockname()[1])
         server = await loop.create_server(lambda: Connection(self), host, port, backlog=_BACKLOG, start_serving=False)
         self._listeners.append(server)
         return int(server.sockets[0].getsockname()[1])
@@ -267,18 +267,22 @@ def source_of(source_ip: str) -> str:
     return LOOPBACK if address.is_loopback else str(address)
 
 
-async def _listener(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet."""
+async def _listeners(host: str, port: int) -> list[socket.socket]:
+    """Bound sockets that do not listen yet, one for each address of the host, on one port."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)
+    listeners: list[socket.socket] = []
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.setblocking(False)
-        listener.bind(address)
+        for family, kind, protocol, _, address in found:
+            listener = socket.socket(family, kind, protocol)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.setblocking(False)
+            listener.bind((address[0], port, *address[2:]))
+            port = port or int(listener.getsockname()[1])
     except OSError:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         raise
-    return listener
+    return listeners
