@@ -76,7 +76,7 @@ from cumulet.store.open import open_store
 from cumulet.tenancy.admission import Admission
 from cumulet.tenancy.quotas import Quota, Quotas, read_quotas
 
-_DRAIN_S = 20.0
+_DRAIN_S, _WEBSOCKETS_DRAIN_S = 20.0, 10.0
 _PRIORITY = -10
 """Above all functions, where the node may: what they do with the processor must not keep it from answering."""
 _ROLE_SESSION_S = 7 * 24 * 3600
@@ -289,7 +289,9 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, front.reload)
             on_ready(Node(settings, front, (keys.root.access_key_id, keys.root.secret_key), str(networks), weakness))
             await stop.wait()
-            # The order of draining: no new requests, then no new invocations, then no more log lines.
+            # The order of draining: no more clients of WebSocket APIs, whose functions are told of it and may call back; no new
+            # requests, then no new invocations, then no more log lines.
+            await connections.drain(_WEBSOCKETS_DRAIN_S)
             await http.stop(_DRAIN_S)
             halt_running.set()
             await asyncio.wait(running)

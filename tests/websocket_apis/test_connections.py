@@ -309,6 +309,26 @@ async def test_stopping_ends_connections_and_tells_of_it(hub):
     assert [event["requestContext"]["disconnectStatusCode"] for event in events] == [1001]
 
 
+async def test_draining_ends_all_and_waits_for_what_is_told_of_it(hub):
+    go = asyncio.Event()
+
+    async def slow(event):
+        await go.wait()
+        return OK
+
+    hub.proxy("$disconnect", slow)
+    async with hub.connect() as client:
+        draining = asyncio.create_task(hub.apis.connections.drain(10))
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == 1001
+        assert (await refused(hub)).status_code == 503
+        assert not draining.done()
+        go.set()
+        await asyncio.wait_for(draining, 10)
+    await hub.apis.connections.drain(10)
+
+
 async def test_what_is_managed_is_the_open_connection(hub):
     hub.publish()
     async with hub.connect() as client:

@@ -66,12 +66,38 @@ class Connections:
         self._clock = clock
         self._all: dict[str, Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self.is_draining = False
+        self._served = 0
+        self._none_served = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._all)
 
     def add(self, connection: Connection) -> None:
         self._all[connection.caller.id] = connection
+        if self.is_draining:
+            self._begin_close(connection)
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """Around all that a connection brings about, its `$disconnect` included."""
+        self._served += 1
+        try:
+            yield
+        finally:
+            self._served -= 1
+            if not self._served:
+                self._none_served.set()
+
+    async def drain(self, wait_s: float) -> None:
+        """End all, while the node still answers: functions that are told of it may need its services."""
+        self.is_draining = True
+        for connection in self:
+            self._begin_close(connection)
+        if self._served:
+            self._none_served.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._none_served.wait(), wait_s)
 
     def remove(self, connection: Connection) -> None:
         self._all.pop(connection.caller.id, None)

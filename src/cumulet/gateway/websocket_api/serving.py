@@ -64,6 +64,8 @@ class Serving:
         if agent := request.header("user-agent"):
             identity["userAgent"] = agent
         caller = Caller(new_id(), stage.place, stage.api_id, stage.name, domain, now_ms, identity)
+        if self._connections.is_draining:
+            return _refusal(Refused(503, "Service Unavailable"), caller, exchange.request_id)
         refused = handshake.refuse(request)
         if refused is not None:
             status, headers, message = refused
@@ -102,17 +104,18 @@ class Serving:
 
     async def _run(self, caller: Caller, stream: ByteStream) -> None:
         """From the handshake to the end. The connection's one task; each message that is being answered has another."""
-        session = WebSocket(stream, self._connections.limits, self._clock.monotonic_s)
-        connection = Connection(caller, session, self._clock)
-        self._connections.add(connection)
-        try:
-            await self._converse(connection)
-        except asyncio.CancelledError:
-            await session.close(GOING_AWAY, "Going away")  # the node stops
-            raise
-        finally:
-            self._connections.remove(connection)
-            await self._disconnect(connection)
+        with self._connections.serving():
+            session = WebSocket(stream, self._connections.limits, self._clock.monotonic_s)
+            connection = Connection(caller, session, self._clock)
+            self._connections.add(connection)
+            try:
+                await self._converse(connection)
+            except asyncio.CancelledError:
+                await session.close(GOING_AWAY, "Going away")  # the node stops
+                raise
+            finally:
+                self._connections.remove(connection)
+                await self._disconnect(connection)
 
     async def _converse(self, connection: Connection) -> None:
         session, running = connection.session, connection.running
