@@ -51,7 +51,7 @@ def _driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
 
 @pytest.fixture
 def browser(_driver: WebDriver) -> Iterator[WebDriver]:
-    """Cookies and tabs of a test end with it."""
+    """Cookies, tabs and the console of a test end with it."""
     yield _driver
     first, *others = _driver.window_handles
     for tab in others:
@@ -60,6 +60,7 @@ def browser(_driver: WebDriver) -> Iterator[WebDriver]:
     _driver.switch_to.window(first)
     _driver.delete_all_cookies()
     _driver.get("about:blank")
+    _driver.get_log("browser")  # what is read is gone: the next test sees its own page's errors alone
 
 
 @pytest.fixture
