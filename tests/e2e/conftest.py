@@ -57,6 +57,7 @@ class Node:
             if line.startswith("ready "):
                 self.url = line.split()[1]
                 return
+        self._ended(10)
         raise AssertionError(f"the node did not start:\n{''.join(self.log)}")
 
     def _keep_log(self, stream: Any) -> None:

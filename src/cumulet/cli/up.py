@@ -129,7 +129,9 @@ def _keep_alive(_ctx: click.Context, _param: click.Parameter, value: str) -> str
 @click.option(
     "--isolation", type=click.Choice(["process", "gvisor"]), default="process", show_default=True, help="The kind of wall."
 )
-@click.option("--allow-weak-wall", is_flag=True, help="Start also where a part of the wall cannot be had.")
+@click.option(
+    "--allow-weak-wall", is_flag=True, envvar="CUMULET_ALLOW_WEAK_WALL", help="Start also where a part of the wall cannot be had."
+)
 @click.option("--demo", is_flag=True, help="Deploy a sample function once the node answers, and call it.")
 @click.option("--quiet", is_flag=True, help="No request log on stderr.")
 @click.option(

@@ -1,5 +1,6 @@
 """Which interpreters this machine has, and which runtime identifiers they run."""
 
+import contextlib
 import functools
 import os
 import re
@@ -212,7 +213,8 @@ def _python_candidates() -> set[str]:
     for folder in filter(None, folders):
         if "shims" in folder:  # pyenv's shell scripts: the real ones are found above
             continue
-        found.update(str(path) for path in Path(folder).glob("python3*") if re.fullmatch(r"python3(\.\d+)?", path.name))
+        with contextlib.suppress(PermissionError):  # somebody else's folder on the PATH
+            found.update(str(path) for path in Path(folder).glob("python3*") if re.fullmatch(r"python3(\.\d+)?", path.name))
     return {str(Path(path).resolve()) for path in found if os.access(path, os.X_OK)}
 
 

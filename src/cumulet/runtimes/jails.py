@@ -5,6 +5,7 @@ Pure but for asking which folders this machine has.
 
 import functools
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,9 @@ class Runtime:
 _KEPT = "/var/runtime/.kept"
 PACKAGES = "/.packages"
 """Where all unpacked archives stand while a jail is built; taken off before any code of a function runs."""
+SEEN_PROC = "/.proc"
+"""Without the machine's own power the kernel lets nobody mount a /proc who sees none yet: this one, taken off when that is done."""
+_WANTS_SEEN_PROC = os.getuid() != 0
 
 
 @functools.cache
@@ -60,6 +64,8 @@ def base_of(runtime: Runtime, *, root: Path, packages: Path) -> Base:
     """What all jails of a runtime have in common."""
     mounts = [*_system_mounts(), *(Mount("bind", folder, folder) for folder in runtime.folders)]
     mounts += [Mount("device", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES]
+    if _WANTS_SEEN_PROC:
+        mounts.append(Mount("proc", SEEN_PROC))
     mounts += [Mount("folder", target) for target in ("/proc", "/dev/shm", "/tmp", TASK_ROOT, LAYERS)]
     mounts += [Mount("bind", _in_base(target), source) for source, target in runtime.bound]
     mounts.append(Mount("bind", PACKAGES, str(packages)))
@@ -102,7 +108,7 @@ def jail_of(
     return Jail(
         base=base.key,
         mounts=tuple(mounts),
-        taken_off=() if is_shell else (PACKAGES,),
+        taken_off=(*([SEEN_PROC] if _WANTS_SEEN_PROC else []), *([] if is_shell else [PACKAGES])),
         limits=limits_of(spec, cpu_share),
         cgroup=group,
         hostname="environment",
