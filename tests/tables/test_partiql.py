@@ -104,6 +104,7 @@ def test_pages_join_to_the_whole(music: InProcess, statement: str) -> None:
 def test_a_token_is_of_its_statement(music: InProcess) -> None:
     token = run(music, "SELECT n FROM music WHERE pk = 'a'", Limit=1)["NextToken"]
     for statement, given in (
+        ("SELECT n FROM music WHERE pk = 'a' AND n > 5", token),
         ("SELECT n FROM music WHERE pk = 'b'", token),
         ("SELECT n FROM music", "abc"),
         ("SELECT n FROM music", "WzFd"),

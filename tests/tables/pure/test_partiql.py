@@ -147,6 +147,14 @@ def test_what_the_key_does_not_answer_is_left_to_filter():
     )
 
 
+def test_lists_of_keys_are_at_most_a_hundred_queries():
+    keys, numbers = ", ".join(f"'{number}'" for number in range(20)), ", ".join(map(str, range(10)))
+    access = accessed(f"id IN ({keys}) AND r IN ({numbers})")
+    assert access.conditions == tuple(KeyCondition({"id": {"S": str(number)}}) for number in range(20))
+    assert access.rest is not None
+    assert accessed(f"id IN ({keys})", hashes={"id": "S", "x": "S"}).conditions is None
+
+
 def test_several_attributes_a_key():
     hashes, ranges = {"h1": "S", "h2": "N"}, {"r1": "S", "r2": "N"}
     access = accessed("h1 = 'a' AND h2 = 1 AND r1 = 'b' AND r2 > 2", hashes=hashes, ranges=ranges)
@@ -254,6 +262,15 @@ def test_a_write_without_a_whole_key_is_refused(where: str):
     with pytest.raises(ValidationFault) as fault:
         key_of(delete.where, KEYS, bindings)
     assert fault.value.message == "Where clause does not contain a mandatory equality on all key attributes"
+
+
+def test_a_write_names_one_key():
+    delete, bindings = bound("DELETE FROM t WHERE id = 'a' AND r = 1 AND r = 1.0")
+    assert key_of(delete.where, KEYS, bindings) == ({"id": A, "r": ONE}, None)
+    delete, bindings = bound("DELETE FROM t WHERE id = 'a' AND r = 1 AND id = 'b'")
+    with pytest.raises(ValidationFault) as fault:
+        key_of(delete.where, KEYS, bindings)
+    assert fault.value.message == "Multiple conditions on same key id. Only single item Update/Insert/Delete are supported"
 
 
 def test_a_key_of_another_type_is_refused():

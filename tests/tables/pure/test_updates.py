@@ -69,6 +69,7 @@ def ints(*numbers: int) -> dict[str, Any]:
         ("SET l = list_append(:l, l)", {"l": ints(7, 1, 2, 3)}),
         ("SET a = list_append(if_not_exists(a, :l), :l)", {"a": ints(7, 7)}),
         ("SET l[0] = :w", {"l": ints(7, 2, 3)}),
+        ("SET l[3] = :w", {"l": ints(1, 2, 3, 7)}),
         ("SET l[9] = :w, l[7] = :n", {"l": ints(1, 2, 3, 1, 7)}),
         ("SET l[1] = :w REMOVE l[0]", {"l": ints(7, 3)}),
         ("SET l[7] = :w REMOVE l[0], l[5]", {"l": ints(2, 3, 7)}),

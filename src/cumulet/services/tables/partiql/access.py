@@ -42,10 +42,12 @@ def key_of(where: ConditionNode | None, types: Mapping[str, str], bindings: Bind
     rest: list[ConditionNode] = []
     for node in _conjuncts(where):
         clause = _clause_of(node, bindings)
-        if clause is not None and clause.operator == "=" and clause.attribute in types and clause.attribute not in key:
-            key[clause.attribute] = clause.values[0]
-        else:
+        if clause is None or clause.operator != "=" or clause.attribute not in types:
             rest.append(node)
+        elif not equals(key.setdefault(clause.attribute, clause.values[0]), clause.values[0]):
+            raise ValidationFault(
+                f"Multiple conditions on same key {clause.attribute}. Only single item Update/Insert/Delete are supported"
+            )
     if len(key) < len(types):
         raise ValidationFault("Where clause does not contain a mandatory equality on all key attributes")
     check_key_types(key, types)
@@ -69,8 +71,7 @@ def access_of(select: Select, hashes: Mapping[str, str], ranges: Mapping[str, st
         clause = _clause_of(node, bindings)
         found = None
         if clause is not None and (clause.attribute in hashes or clause.attribute in ranges):
-            _check_clause_types(clause, hashes.get(clause.attribute) or ranges[clause.attribute])
-            found = _wanted_of(node, clause, clause.attribute in hashes)
+            found = _wanted_of(node, clause, hashes, ranges)
         if found is None or found.clause.attribute in wanted:
             rest.append(node)
         else:
@@ -157,17 +158,17 @@ def _joined(nodes: list[ConditionNode]) -> ConditionNode | None:
     return nodes[0] if len(nodes) == 1 else Both(tuple(nodes))
 
 
-def _check_clause_types(clause: Clause, kind: str) -> None:
-    if all(type_of(value) == kind for value in clause.values):
-        return
-    if clause.operator == "IN":
-        raise ValidationFault("One or more parameter values were invalid: Condition parameter type does not match schema type")
-    raise ValidationFault(f"Key attribute's data type should match its data type in table's schema: Key {clause.attribute}")
-
-
-def _wanted_of(node: ConditionNode, clause: Clause, is_hash: bool) -> _Wanted | None:
-    """What a conjunct says of a key attribute, where an index can answer it."""
-    if clause.operator in ("=", "IN"):
+def _wanted_of(node: ConditionNode, clause: Clause, hashes: Mapping[str, str], ranges: Mapping[str, str]) -> _Wanted | None:
+    """What a conjunct says of a key attribute, where an index can answer it. Raises ValidationFault for a value of another type."""
+    is_hash, is_list = clause.attribute in hashes, clause.operator == "IN"
+    kind = hashes[clause.attribute] if is_hash else ranges[clause.attribute]
+    if any(type_of(value) != kind for value in clause.values):
+        if clause.operator == "begins_with" or (is_list and not is_hash):
+            return None
+        if is_list:
+            raise ValidationFault("One or more parameter values were invalid: Condition parameter type does not match schema type")
+        raise ValidationFault(f"Key attribute's data type should match its data type in table's schema: Key {clause.attribute}")
+    if is_list or clause.operator == "=":
         return _Wanted(node, clause, _distinct(clause.values))
     return None if is_hash else _Wanted(node, clause, ())
 
