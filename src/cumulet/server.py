@@ -208,7 +208,8 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             functions.resolve, invoker, asynchronous, http_client.send, door.send, settings.integration_timeout_s or 29.0
         )
         rest_serving = make_serving(clock, backends, signed, usage, sink.take)
-        rest_apis = RestApis(rest_serving, lambda name: domains.find(name) is not None)
+        own_name = urlsplit(endpoint).hostname  # requests for it are for the node, whoever would like to have them
+        rest_apis = RestApis(rest_serving, lambda name: name == own_name or domains.is_published(name))
         rest_control = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
 
         tables = TablesService(store, clock)
@@ -224,7 +225,9 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             functions.resolve, invoker, http_client.send, door.send, settings.integration_timeout_s or 30.0
         )
         http_apis = HttpApis(make_http_serving(clock, http_backends, signed, sink.take, is_compressing=settings.is_compressing))
-        domains = CustomDomains((http_apis, websocket_apis), lambda name: rest_apis.find_domain(name) is not None)
+        domains = CustomDomains(
+            (http_apis, websocket_apis), lambda name: name == own_name or rest_apis.find_domain(name) is not None
+        )
         http_control = HttpApisService(
             store,
             clock,

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from cumulet.gateway import http_client
+
 ROLE = "arn:aws:iam::000000000000:role/api"
 
 
@@ -83,6 +85,17 @@ def test_servers_that_are_slow_or_not_there(api, server, unused_tcp_port, slow_s
     api.route("GET /slow", api.http(slow_server, TimeoutInMillis=60))
     assert (api.call(path="/none").status_code, api.call(path="/none").json()) == (503, {"message": "Service Unavailable"})
     assert (api.call(path="/slow").status_code, api.call(path="/slow").json()) == (504, {"message": "Gateway Timeout"})
+
+
+def test_the_metadata_of_the_machine_is_not_reached(api):
+    for number, address in enumerate(("127.0.0.1", "169.254.169.254", "[::ffff:169.254.169.254]")):
+        api.route(f"GET /{number}", api.http(f"http://{address}:1/", TimeoutInMillis=3000))
+        assert api.call(path=f"/{number}").status_code in (503, 504)
+    assert [
+        http_client._is_metadata((address, 80))
+        for address in ("169.254.169.254", "::ffff:169.254.1.1", "fe80::1%eth0", "fd00:ec2::254")
+    ] == [True] * 4
+    assert not http_client._is_metadata(("127.0.0.1", 80)) and not http_client._is_metadata(None)
 
 
 @pytest.fixture

@@ -72,6 +72,18 @@ def test_domain_names(make_api, server, node, name):
             "BadRequestException",
         ),
         (gateway.create_domain_name, {"DomainName": "no name"}, "BadRequestException"),
+        *(
+            (gateway.create_domain_name, {"DomainName": own}, "BadRequestException")
+            for own in (
+                "127.0.0.1",
+                "a.localhost",
+                f"{shop.id}.execute-api.us-east-1.localhost",
+                "*.lambda-url.us-east-1.x.com",
+                "lambda.us-east-1.amazonaws.com",
+                "*.localhost",
+            )
+        ),
+        (node.client("apigateway").create_domain_name, {"domainName": "127.0.0.1"}, "BadRequestException"),
         (node.client("apigatewayv2", "eu-west-1").create_domain_name, {"DomainName": domain}, "ConflictException"),
         (gateway.create_api_mapping, {"DomainName": domain, "ApiId": shop.id, "Stage": "$default"}, "ConflictException"),
         (
@@ -85,6 +97,10 @@ def test_domain_names(make_api, server, node, name):
         with pytest.raises(ClientError) as caught:
             call(**arguments)
         assert caught.value.response["Error"]["Code"] == code
+    assert gateway.create_domain_name(DomainName=f"*.{domain}")["DomainName"] == f"*.{domain}"
+    gateway.create_api_mapping(DomainName=f"*.{domain}", ApiId=blog.id, Stage="v1")
+    assert httpx.get(f"{node.url}/", headers={"Host": f"any.{domain}"}).text == "blog"
+    gateway.delete_domain_name(DomainName=f"*.{domain}")
     moved = gateway.update_api_mapping(
         DomainName=domain, ApiMappingId=mapping["ApiMappingId"], ApiId=shop.id, Stage="$default", ApiMappingKey="shop"
     )

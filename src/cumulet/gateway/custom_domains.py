@@ -38,9 +38,14 @@ class CustomDomains:
     def has_domain(self, name: str, place: Place) -> bool:
         return (name in self._domains and self._domains[name][0] != place) or self._is_taken(name)
 
+    def is_published(self, name: str) -> bool:
+        return name in self._domains
+
     def find(self, host: str) -> DeployedApi | None:
-        """What answers for a domain name; the address given to it holds the whole path."""
-        found = self._domains.get(host)
+        """What answers for a domain name: its own, else a `*.` one's above it. The address given to it holds the whole path."""
+        if not self._domains:
+            return None
+        found = self._domains.get(host) or self._domains.get(f"*.{host.partition('.')[2]}")
         return _Domain(self._kinds, found[1]) if found is not None else None
 
 

@@ -5,10 +5,12 @@ Follows no redirect, decodes no content encoding and keeps no cookies: what the 
 
 import asyncio
 import contextlib
+import ipaddress
 import ssl
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
@@ -19,6 +21,7 @@ MAXIMUM_RESPONSE_BYTES = 10 * 1024 * 1024
 _KEPT_EACH = 16
 _CONNECT_S = 10.0
 _CHUNK = 65_536
+_METADATA_V6 = ipaddress.ip_address("fd00:ec2::254")
 
 
 class HttpClientError(OSError):
@@ -105,6 +108,9 @@ class HttpClient:
         scheme, host, port = address
         async with asyncio.timeout(_CONNECT_S):
             reader, writer = await asyncio.open_connection(host, port, ssl=_tls() if scheme == "https" else None)
+        if _is_metadata(writer.get_extra_info("peername")):
+            writer.close()
+            raise HttpClientError("addresses of the machine's own metadata are not reached from here")
         return _Connection(reader, writer)
 
     async def _talk(self, address: tuple[str, str, int], connection: _Connection, method: str, message: bytes) -> Response:
@@ -117,6 +123,17 @@ class HttpClient:
         else:
             connection.writer.close()
         return Response(status, answer.headers, b"".join(answer.pieces))
+
+
+def _is_metadata(peer: Any) -> bool:
+    """Whether a connection leads to link-local addresses, where clouds tell a machine its credentials: asked of the connection,
+    not of the name, because a name may mean another address the next time."""
+    try:
+        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+    except (ValueError, TypeError, IndexError):
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_link_local or address == _METADATA_V6
 
 
 @cache

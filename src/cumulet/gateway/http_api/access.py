@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from cumulet.core import ids
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.errors import Fault
@@ -134,7 +135,7 @@ class Access:
             raise server_error("The authorizer's URI leads to no function of this account")
         event = orjson.dumps(events.authorizer_event_of(call, authorizer.payload_version, identity))
         try:
-            result = await self._backends.invoke(call, authorizer.function, event, _TIMEOUT_S)
+            result = await self._backends.invoke(call, authorizer.function, event, _TIMEOUT_S, ids.request_id())
         except Refusal as refusal:
             raise server_error(refusal.why) from None
         if result.function_error is not None:

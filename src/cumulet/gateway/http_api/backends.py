@@ -38,13 +38,18 @@ class Backends:
         """How long an integration may take: what it says, else what is usual on this node."""
         return self.usual_timeout_s if integration.timeout_s is None else integration.timeout_s
 
-    async def invoke(self, call: Call, function: Function, payload: bytes, timeout_s: float) -> InvocationResult:
-        """Run a function. Raises Refusal when it cannot be run, or has not answered in time: it then runs on by itself."""
+    async def invoke(
+        self, call: Call, function: Function, payload: bytes, timeout_s: float, request_id: str = ""
+    ) -> InvocationResult:
+        """Run a function, under the call's own request id where no other is given.
+
+        Raises Refusal when it cannot be run, or has not answered in time: it then runs on by itself.
+        """
         if len(payload) > MAXIMUM_PAYLOAD_BYTES:
             raise Refusal(413, "Request Entity Too Large")
         try:
             spec, _settings = await self.resolve(call.stage.place.account, function.region, function.name, function.qualifier)
-            invocation = Invocation(call.request_id, payload, function.arn, trace_id=call.trace_id())
+            invocation = Invocation(request_id or call.request_id, payload, function.arn, trace_id=call.trace_id())
             if spec.timeout_s + _START_S < timeout_s:
                 return await self.invoker.invoke(spec, invocation)  # its own limits end it sooner: no timer, no task
             return await self._invoke_within(spec, invocation, timeout_s)

@@ -5,6 +5,7 @@ from typing import Any
 
 from cumulet.core import ids
 from cumulet.core.context import Context
+from cumulet.core.domain_names import is_domain_name, is_reserved
 from cumulet.core.errors import NotImplementedFault
 from cumulet.core.operations import operation
 from cumulet.core.place import place_of
@@ -17,7 +18,6 @@ from cumulet.services.http_apis.model import paged, taken
 from cumulet.store.contract import Reader, Store, Txn
 from cumulet.store.documents import Document
 
-_NAME = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9\-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9\-]*[a-z0-9])?)+\Z")
 _KEY = re.compile(r"[a-zA-Z0-9$\-_.+!*'()/]*\Z")
 _ZONES = "Z1UJRXOUMOOFQ8"
 
@@ -30,10 +30,10 @@ class DomainOperations:
     @operation("CreateDomainName")
     async def create_domain_name(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         name = _name(req)
-        if not _NAME.match(name):
+        if not is_domain_name(name):
             raise BadRequest("The domain name is not valid")
-        if name.startswith("*."):
-            raise NotImplementedFault("Wildcard domain names are not supported by this node")
+        if is_reserved(name):
+            raise BadRequest(f"The domain name is the node's own: {name}")
         _check_supported(req)
         domain: Document = {
             "ApiMappingSelectionExpression": "$request.basepath",

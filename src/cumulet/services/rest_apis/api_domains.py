@@ -6,6 +6,7 @@ from typing import Any
 from cumulet.core import ids
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
+from cumulet.core.domain_names import is_domain_name, is_reserved
 from cumulet.core.errors import NotImplementedFault
 from cumulet.core.operations import operation
 from cumulet.services.rest_apis import patch_tables, storage
@@ -17,9 +18,7 @@ from cumulet.services.rest_apis.patches import patched
 from cumulet.store.contract import Reader, Store, Txn
 
 NO_BASE_PATH = "(none)"
-_DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _BASE_PATH = re.compile(r"[A-Za-z0-9$\-_.+!*'()/]+\Z")
-_RESERVED = ("amazonaws.com", "localhost")
 
 
 class DomainOperations:
@@ -31,9 +30,9 @@ class DomainOperations:
     @operation("CreateDomainName")
     async def create_domain_name(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         name = (req.get("domainName") or "").lower()
-        if not _DOMAIN.match(name) or name.startswith("*."):
+        if not is_domain_name(name) or name.startswith("*."):
             raise BadRequest(f"Invalid domain name specified: {name}")
-        if name.split(".", 1)[-1] in _RESERVED or ".execute-api." in name or ".lambda-url." in name:
+        if is_reserved(name):
             raise BadRequest(f"The domain name is the node's own: {name}")
         for member in ("mutualTlsAuthentication", "certificateBody", "certificatePrivateKey"):
             if req.get(member):
