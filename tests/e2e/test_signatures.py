@@ -1,6 +1,5 @@
 """Who may not in, and how they are told: through real clients."""
 
-import time
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -90,9 +89,9 @@ def test_what_the_model_has_and_the_node_has_not_is_501_that_names_it(node):
     status, code, message = _refused(node.client("iam").list_virtual_mfa_devices)
     assert (status, code) == (501, "NotImplemented")
     assert "ListVirtualMFADevices" in message
-    answer = _send(node, service="dynamodb", method="POST", path="/")
+    answer = _send(node, service="kinesis", method="POST", path="/")
     assert answer.status_code == 501
-    assert b"dynamodb" in answer.content
+    assert b"kinesis" in answer.content
 
 
 def test_what_no_model_has_is_404(node):
@@ -126,11 +125,9 @@ def test_any_region_works_and_keeps_resources_apart(node, name):
     assert name not in found[1]
 
 
-def test_the_first_answer_comes_within_a_second_of_the_start(start_node):
-    started = time.monotonic()
+def test_a_node_answers_when_it_says_that_it_is_ready(start_node):
     node = start_node()
     with urllib.request.urlopen(node.url + "/readyz", timeout=10) as answer:
         assert answer.status == 200
-    assert time.monotonic() - started < 5, "loosely, since test machines are busy; the benchmark measures it"
     assert urlsplit(node.url).hostname == "127.0.0.1"
     assert [line for line in node.lines if line.startswith("ready ")] == [f"ready {node.url}"]

@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import settings
 
 _SPEC = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).parents[1] / "e2e" / "conftest.py")
 assert _SPEC is not None and _SPEC.loader is not None
@@ -22,8 +21,6 @@ _SPEC.loader.exec_module(_E2E)
 
 node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
 
-settings.register_profile("calm", deadline=None)  # a busy machine is no finding
-settings.load_profile("calm")
 
 PYTHON = f"python3.{sys.version_info.minor}"
 ROLE = "arn:aws:iam::000000000000:role/any"
