@@ -196,6 +196,26 @@ def test_uvicorn_packaged_for_the_adapter(door, deploy):
     deploy.lambdas.delete_function(FunctionName=site.function)
 
 
+ADAPTER_LAYER = "arn:aws:lambda:us-east-1:753240598075:layer:LambdaAdapterLayerX86:26"
+
+
+@needs_node
+def test_the_adapters_layer_may_be_named(deploy):
+    """As in the templates of its documentation: the layer is another account's, and nothing has to be fetched for it."""
+    files = {**SITE, "run.sh": RUN_SH}
+    function = deploy.function(
+        files, "run.sh", executable=("run.sh",), variables=ADAPTER, Runtime="nodejs20.x", Layers=[ADAPTER_LAYER]
+    )
+    found = deploy.lambdas.get_function_configuration(FunctionName=function)
+    assert found["Layers"] == [{"Arn": ADAPTER_LAYER, "CodeSize": 0}]
+    assert deploy.url_of(function).get().text == "<h1>Hello from Node</h1>"
+    bootstrap = {**SITE, "bootstrap": "#!/bin/sh\nexec node server.js\n"}
+    custom = deploy.function(bootstrap, "bootstrap", executable=("bootstrap",), Runtime="provided.al2023", Layers=[ADAPTER_LAYER])
+    assert deploy.url_of(custom).get().text == "<h1>Hello from Node</h1>"
+    with pytest.raises(deploy.lambdas.exceptions.InvalidParameterValueException):
+        deploy.function(files, "run.sh", Layers=[ADAPTER_LAYER.replace("X86", "Z80")])
+
+
 def test_pythons_own_server_by_a_command(deploy):
     command = {"CUMULET_WEB_COMMAND": "cd public && python3 -m http.server --bind 127.0.0.1 $PORT"}
     site = deploy.url_of(deploy.function({"public/a.txt": "a file"}, "any", variables=command, MemorySize=128))

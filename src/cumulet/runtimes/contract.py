@@ -18,7 +18,8 @@ class FunctionSpec:
 
     `config_id` changes with every change of code or configuration: environments are shared by equal
     (`function_id`, `version`, `config_id`) only. `code` and `layers` are SHA-256 hashes of zip archives in the blob store,
-    `layers` in the order of the configuration. `reserved_concurrency` None: taken from the account's.
+    `layers` in the order of the configuration. `reserved_concurrency` None: taken from the account's. `has_web_adapter`: the function
+    names the layer of AWS's Lambda Web Adapter, whose work the runtimes do themselves.
     """
 
     account: str
@@ -45,6 +46,7 @@ class FunctionSpec:
     reserved_concurrency: int | None = None
     provisioned_concurrency: int = 0
     is_snap_started: bool = False
+    has_web_adapter: bool = False
 
     @property
     def function_arn(self) -> str:

@@ -16,7 +16,7 @@ from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter
 from cumulet.runtimes.jails import Runtime
 from cumulet.runtimes.java import JavaRuntimes, java_argv
-from cumulet.runtimes.web import WebProgram, find_program
+from cumulet.runtimes.web import WebProgram, bootstrap_of, find_program
 
 _GUEST = Path(cumulet.__file__).parent / "guest"
 _INSIDE = "/var/runtime/cumulet"
@@ -188,7 +188,4 @@ def _note(runtime: str, found: Interpreter, version: int, language: str) -> str:
 
 
 def _bootstrap(code: Path, layers: Path | None) -> list[str]:
-    """A function's own program, or a layer's."""
-    if not (code / "bootstrap").exists() and layers is not None and (layers / "bootstrap").exists():
-        return ["/opt/bootstrap"]
-    return ["/var/task/bootstrap"]
+    return [bootstrap_of(code, layers)]

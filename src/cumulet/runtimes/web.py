@@ -2,7 +2,8 @@
 
 Three ways to say so: the variable `CUMULET_WEB_COMMAND`; a `Procfile` with a `web:` line, for a handler of that name and for custom
 runtimes without a `bootstrap`; and what the users of AWS's Lambda Web Adapter write, `AWS_LAMBDA_EXEC_WRAPPER=/opt/bootstrap`
-with a script as the handler. The adapter's own layer is not needed, and if it is there it is not started.
+with a script as the handler, or a `bootstrap` beside the adapter's layer. That layer is not needed, and if it is there it is not
+started.
 """
 
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from cumulet.runtimes.contract import FunctionSpec, InitError
 from cumulet.runtimes.discovery import CUSTOM_RUNTIMES
 from cumulet.runtimes.faults import error_document
-from cumulet.runtimes.variables import TASK_ROOT
+from cumulet.runtimes.variables import LAYERS, TASK_ROOT
 
 COMMAND = "CUMULET_WEB_COMMAND"
 ADAPTER_EXTENSION = "lambda-adapter"
@@ -44,6 +45,8 @@ def find_program(spec: FunctionSpec, code: Path, layers: Path | None) -> WebProg
         return WebProgram(command)
     if _is_wrapped(spec):
         return WebProgram(shlex.quote(f"{TASK_ROOT}/{spec.handler}"), checks_http=True)
+    if spec.has_web_adapter and spec.runtime in CUSTOM_RUNTIMES and _has_bootstrap(code, layers):
+        return WebProgram(bootstrap_of(code, layers), checks_http=True)  # with the layer beside it, it is no runtime
     if spec.handler == _PROCFILE or (spec.runtime in CUSTOM_RUNTIMES and not _has_bootstrap(code, layers)):
         return _in_package(spec, code)
     return None
@@ -52,6 +55,13 @@ def find_program(spec: FunctionSpec, code: Path, layers: Path | None) -> WebProg
 def _is_wrapped(spec: FunctionSpec) -> bool:
     name, value = _WRAPPER
     return spec.environment.get(name) == value
+
+
+def bootstrap_of(code: Path, layers: Path | None) -> str:
+    """A function's own program, or a layer's, whether it is there or not."""
+    if not (code / "bootstrap").exists() and layers is not None and (layers / "bootstrap").exists():
+        return f"{LAYERS}/bootstrap"
+    return f"{TASK_ROOT}/bootstrap"
 
 
 def _has_bootstrap(code: Path, layers: Path | None) -> bool:

@@ -18,7 +18,7 @@ from cumulet.services.functions.errors import (
     stale_revision,
 )
 from cumulet.services.functions.model import LayerUse, LimitsOf
-from cumulet.services.functions.model_layers import LayerVersion
+from cumulet.services.functions.model_layers import LayerVersion, is_web_adapter
 from cumulet.services.functions.model_policy import Policy, layer_statement, present, statement_text
 from cumulet.services.functions.names import Place, place_of
 from cumulet.services.functions.storage import Edit, FunctionStorage, View
@@ -45,6 +45,8 @@ class LayerUses:
             owner, lambda view: (view.find_layer_version(name, number), view.find_layer_policy(name, number))
         )
         is_shared = owner.account == place.account or (policy is not None and policy.allows_account(place.account))
+        if layer is None and is_web_adapter(owner.account, name):
+            return LayerUse(owner.layer_arn(name, number), "", 0, 0)
         if layer is None or not is_shared:
             raise InvalidParameterValue(f"Layer version {arn} does not exist.")
         return LayerUse(owner.layer_arn(name, number), layer.sha256, layer.code_bytes, layer.unzipped_bytes)

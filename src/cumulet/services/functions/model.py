@@ -38,7 +38,8 @@ LimitsOf = Callable[[str], Limits]
 
 @dataclass(frozen=True, slots=True)
 class LayerUse:
-    """A layer version in a function's configuration, with what running it needs: it outlives the layer's deletion."""
+    """A layer version in a function's configuration, with what running it needs: it outlives the layer's deletion. `sha256` is ""
+    for AWS's Lambda Web Adapter, whose work the runtimes do themselves."""
 
     arn: str
     sha256: str
@@ -126,7 +127,8 @@ class FunctionVersion:
             handler=configuration.handler,
             code=self.code.sha256,
             role=configuration.role,
-            layers=tuple(layer.sha256 for layer in configuration.layers),
+            layers=tuple(layer.sha256 for layer in configuration.layers if layer.sha256),
+            has_web_adapter=any(not layer.sha256 for layer in configuration.layers),
             architecture=configuration.architecture,
             memory_mb=configuration.memory_mb,
             timeout_s=configuration.timeout_s,

@@ -8,6 +8,14 @@ from typing import Any
 from cumulet.services.functions.model import lambda_time
 from cumulet.services.functions.names import Place
 
+_ADAPTER_ACCOUNT = "753240598075"
+_ADAPTER_LAYERS = frozenset(("LambdaAdapterLayerX86", "LambdaAdapterLayerArm64"))
+
+
+def is_web_adapter(account: str, name: str) -> bool:
+    """Whether a layer is AWS's Lambda Web Adapter, as its documentation names it."""
+    return account == _ADAPTER_ACCOUNT and name in _ADAPTER_LAYERS
+
 
 @dataclass(frozen=True, slots=True)
 class LayerVersion:
