@@ -274,8 +274,8 @@ async def test_a_procfile_without_a_web_line(bench):
         assert raised.value.error_type == "Runtime.InvalidEntrypoint"
 
 
-def event_of(path):
-    context = {"http": {"method": "GET", "path": path, "sourceIp": "1.2.3.4"}}
+def event_of(path, method="GET"):
+    context = {"http": {"method": method, "path": path, "sourceIp": "1.2.3.4"}}
     return json.dumps({"version": "2.0", "rawPath": path, "headers": {"host": "x"}, "requestContext": context}).encode()
 
 
@@ -310,6 +310,28 @@ async def test_responses_of_all_kinds(bench, response, body, error_type):
     assert answer.error_type == error_type
     if error_type is None:
         assert json.loads(answer.payload)["body"] == body
+
+
+ONCE = """
+import os, socket
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    client, _ = listener.accept()
+    if client.recv(65536):
+        client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+        client.recv(65536)  # and closes, as servers do whose patience has ended
+    client.close()
+"""
+
+
+async def test_a_connection_is_not_kept_for_long(bench):
+    environment = await bench.start({"index.py": ONCE}, environment={"CUMULET_WEB_COMMAND": "python3 index.py"})
+    assert (await bench.call(environment, event_of("/", "POST"))).error_type is None
+    await asyncio.sleep(1.1)
+    assert (await bench.call(environment, event_of("/", "POST"))).error_type is None
+    assert (await bench.call(environment, event_of("/", "POST"))).error_type == "Web.NoResponse"  # it may have been done
+    assert (await bench.call(environment, event_of("/"))).error_type is None
+    assert (await bench.call(environment, event_of("/"))).error_type is None  # and this is asked again
 
 
 @needs_node

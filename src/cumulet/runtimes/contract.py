@@ -18,7 +18,7 @@ class FunctionSpec:
 
     `config_id` changes with every change of code or configuration: environments are shared by equal
     (`function_id`, `version`, `config_id`) only. `code` and `layers` are SHA-256 hashes of zip archives in the blob store,
-    `layers` in the order of the configuration. `reserved_concurrency` None: taken from the account's. `has_web_adapter`: the function
+    `layers` in the order of the configuration. `reserved_concurrency` None: taken from the account's. `has_web_adapter`: it
     names the layer of AWS's Lambda Web Adapter, whose work the runtimes do themselves.
     """
 

@@ -20,6 +20,9 @@ _REPEATABLE = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 _OURS = ("x-amzn-request-context", "x-amzn-lambda-context")
 _ENDING_S = 0.1
 """A program that ends closes its connections first: its end, not they, is then what is to be told."""
+_KEPT_S = 1.0
+"""For so long a connection is used again: servers close theirs after a few seconds, and one that was frozen meanwhile does so when
+it is woken, by the very request that would be lost."""
 _CONTEXT_FROM = (
     ("function_name", "AWS_LAMBDA_FUNCTION_NAME"),
     ("memory", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
@@ -38,7 +41,7 @@ class Relay:
         self._address = address
         self._most = most
         self._tunnels: Dict[str, socket.socket] = {}
-        self._idle: List[http1.Connection] = []
+        self._idle: List[Tuple[http1.Connection, float]] = []
         self._calls: "queue.SimpleQueue[Tuple[Dict[str, Any], bytes]]" = queue.SimpleQueue()
         self._threads = 0
         self._environment = {name: os.environ.get(variable, "") for name, variable in _CONTEXT_FROM}
@@ -100,7 +103,7 @@ class Relay:
             connection.close()
             raise
         if response.is_reusable:
-            self._idle.append(connection)
+            self._idle.append((connection, time.monotonic()))
         else:
             connection.close()
         return result
@@ -124,10 +127,10 @@ class Relay:
     def _kept(self) -> "http1.Connection | None":
         while True:
             try:
-                connection = self._idle.pop()
+                connection, since_s = self._idle.pop()
             except IndexError:
                 return None
-            if connection.is_usable():
+            if time.monotonic() - since_s < _KEPT_S and connection.is_usable():
                 return connection
             connection.close()
 
