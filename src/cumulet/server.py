@@ -182,6 +182,18 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         started_s, is_ready = clock.monotonic_s(), False
         metrics.gauges += [
             Gauge("cumulet_environments", "Execution environments.", ("state",), partial(_environment_counts, local)),
+            Gauge("cumulet_memory_megabytes", "What environments may take, and take.", ("what",), partial(_memory, local)),
+            Gauge("cumulet_waiting_for_room", "Invocations that wait for memory.", (), lambda: {(): local.pool.room.waiting}),
+            Gauge(
+                "cumulet_large_account_megabytes",
+                "What accounts take that hold a tenth of the budget: ten at most.",
+                ("account",),
+                lambda: {(account,): held_mb for account, held_mb in local.pool.room.large.items()},
+            ),
+            Gauge(
+                "cumulet_environments_started_ahead", "Started before a call.", (), lambda: {(): local.started_ahead}
+            ),
+            Gauge("cumulet_requests_refused", "Refused for their rate.", (), lambda: {(): admission.rate.refused}),
             Gauge("cumulet_async_backlog", "Asynchronous events that wait or run.", (), lambda: {(): asynchronous.backlog}),
         ]
 
@@ -194,6 +206,10 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
                 "durability": settings.durability,
                 "uptime_s": round(clock.monotonic_s() - started_s, 3),
                 "environments": {state: count for (state,), count in _environment_counts(local).items()},
+                "memory_mb": {what: mb for (what,), mb in _memory(local).items()},
+                "waiting_for_room": local.pool.room.waiting,
+                "large_accounts_mb": dict(local.pool.room.large),
+                "keep_alive": settings.keep_alive,
                 "async_backlog": asynchronous.backlog,
                 "connections": len(http.connections),
             }
@@ -361,6 +377,10 @@ def _plain(serve_request: Callable[[Any], Any]) -> Door:
 def _environment_counts(invoker: LocalInvoker) -> dict[tuple[str, ...], float]:
     idle, live = invoker.pool.idle, invoker.pool.live
     return {("idle",): idle, ("busy",): live - idle}
+
+
+def _memory(invoker: LocalInvoker) -> dict[tuple[str, ...], float]:
+    return {("budget",): invoker.pool.room.budget_mb, ("counted",): invoker.pool.used_mb}
 
 
 def _quotas(settings: Settings) -> Quotas:

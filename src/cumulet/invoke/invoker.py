@@ -62,6 +62,7 @@ class LocalInvoker:
         self._none_runs.set()
         self._provisioned: dict[tuple[str, str, str], tuple[FunctionSpec, int]] = {}
         self._provisioning: set[asyncio.Task[None]] = set()
+        self.started_ahead = 0
         self._prewarming: set[asyncio.Task[None]] = set()
         quotas = quotas or Quotas()
         self._log_rate = LogRate(clock, quotas)
@@ -345,6 +346,7 @@ class LocalInvoker:
     async def _prewarm(self, spec: FunctionSpec, share: Share) -> None:
         with contextlib.suppress(InitError, Fault):  # the call will tell, if it comes
             self.pool.release(await self._start_in_room(spec, share, is_prewarmed=True))
+            self.started_ahead += 1
 
     async def _provision(self, key: tuple[str, str, str]) -> None:
         """Start what is missing of a version's provisioned environments, one after the other; a broken init is tried again."""

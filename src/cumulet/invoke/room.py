@@ -5,7 +5,7 @@ large ones keep busy, and for however long, a small one finds room, and what it 
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from cumulet.invoke.concurrency import ACCOUNT_LIMIT_REASON
 from cumulet.invoke.faults import ServiceUnavailable, TooManyRequests
@@ -35,6 +35,11 @@ class Room:
     @property
     def used_mb(self) -> int:
         return self._sizes.used_mb
+
+    @property
+    def large(self) -> Mapping[str, int]:
+        """What each account holds that holds much: megabytes of ten at most."""
+        return self._sizes.large
 
     @property
     def waiting(self) -> int:
