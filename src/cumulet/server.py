@@ -190,9 +190,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
                 ("account",),
                 lambda: {(account,): held_mb for account, held_mb in local.pool.room.large.items()},
             ),
-            Gauge(
-                "cumulet_environments_started_ahead", "Started before a call.", (), lambda: {(): local.started_ahead}
-            ),
+            Gauge("cumulet_environments_started_ahead", "Started before a call.", (), lambda: {(): local.started_ahead}),
             Gauge("cumulet_requests_refused", "Refused for their rate.", (), lambda: {(): admission.rate.refused}),
             Gauge("cumulet_async_backlog", "Asynchronous events that wait or run.", (), lambda: {(): asynchronous.backlog}),
         ]
