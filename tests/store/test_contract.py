@@ -18,6 +18,19 @@ async def test_a_write_is_read_back_and_deleted(store):
     assert await store.read("s", lambda reader: reader.get(b"k")) is None
 
 
+async def test_several_keys_are_read_in_their_order(store):
+    await store.write("s", lambda txn: [txn.put(b"%d" % i, b"v%d" % i) for i in range(3)])
+    assert await store.read("s", lambda reader: reader.get_many([b"2", b"x", b"0", b"2"])) == [b"v2", None, b"v0", b"v2"]
+    assert await store.read("s", lambda reader: reader.get_many([])) == []
+
+    def body(txn):
+        txn.put(b"0", b"new")
+        txn.delete(b"1")
+        return txn.get_many([b"0", b"1", b"2"])
+
+    assert await store.write("s", body) == [b"new", None, b"v2"]
+
+
 async def test_scans_go_both_ways_within_their_bounds(store):
     await store.write("s", lambda txn: [txn.put(b"%d" % i, b"v%d" % i) for i in range(5)])
     assert [k for k, _ in await _pairs(store, start=b"1", end=b"4")] == [b"1", b"2", b"3"]

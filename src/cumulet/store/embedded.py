@@ -24,6 +24,8 @@ from cumulet.store.overlay import Overlay
 
 _MAX_GROUP = 1000
 """Bodies in one commit: bounds the time between a write and its flush."""
+_MAX_GROUP_BYTES = 64 << 20
+"""And what waits in memory for it."""
 
 
 class _View:
@@ -45,7 +47,15 @@ class _View:
         return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return [self.get(key) for key in keys]
+        source, prefix = self._source, self._prefix
+        values: list[bytes | None] = []
+        add = values.append
+        for key in keys:
+            try:
+                add(source[prefix + key])
+            except Exception:
+                add(self.get(key))  # which tells what is absent from what is broken
+        return values
 
     def scan(
         self, start: bytes, end: bytes | None = None, *, reverse: bool = False, limit: int | None = None
@@ -82,6 +92,21 @@ class _Group:
         self.changes: dict[bytes, bytes | None] = {}
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.size = 0
+        self.bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.size >= _MAX_GROUP or self.bytes >= _MAX_GROUP_BYTES
+
+    def add(self, prefix: bytes, changes: dict[bytes, bytes | None]) -> None:
+        """One body's changes."""
+        taken, size = self.changes, 0
+        for key, value in changes.items():
+            taken[prefix + key] = value
+            if value is not None:
+                size += len(value)
+        self.bytes += size
+        self.size += 1
 
 
 class EmbeddedStore:
@@ -105,7 +130,7 @@ class EmbeddedStore:
 
     async def write(self, shard: str, body: Callable[[Txn], T]) -> T:
         self._check_open()
-        while self._group is not None and self._group.size >= _MAX_GROUP:
+        while self._group is not None and self._group.is_full:
             await asyncio.shield(self._group.done)
             self._check_open()
         prefix = pack(shard)
@@ -117,8 +142,7 @@ class EmbeddedStore:
         group = self._group
         if group is None:
             group = self._group = _Group()
-        group.changes.update((prefix + key, value) for key, value in transaction.changes.items())
-        group.size += 1
+        group.add(prefix, transaction.changes)
         if self._committer is None:
             self._committer = asyncio.get_running_loop().create_task(self._commit_groups())
         # Also a body that changed nothing waits: it may have seen what is not durable yet.

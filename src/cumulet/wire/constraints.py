@@ -64,13 +64,17 @@ class Constraints:
             return self._structure(shape)
         own = _own_rules(shape)
         inner = self._inner(shape.member) if kind == "list" else self._inner(shape.value) if kind == "map" else None
-        if not own and inner is None:
+        is_walked = kind == "list" and not is_opaque(shape.member, self._opaque) and not shape.metadata.get("sparse")
+        if not own and inner is None and not is_walked:
             return None
 
         def check(value: Any, path: str, findings: list[str]) -> None:
             for rule, words in own:
                 if not rule(value):
                     findings.append(f"Value {_shown(value)} at '{path}' failed to satisfy constraint: {words}")
+            if is_walked and None in value:
+                where = f"{path}.{value.index(None) + 1}.member"
+                findings.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
             if inner is not None:
                 pairs = value.items() if kind == "map" else enumerate(value, 1)
                 for key, item in pairs:
