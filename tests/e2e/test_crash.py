@@ -109,6 +109,18 @@ def test_acknowledged_functions_versions_and_events_survive(start_node, durabili
     assert _mounts(node.data) == []
 
 
+def test_a_killed_node_takes_environments_with_it_that_were_frozen(start_node):
+    node = start_node("--durability", "os")
+    lambdas = node.client("lambda")
+    _create(lambdas, "idle", "def handler(e, c):\n    return 'idle'\n")
+    assert json.loads(lambdas.invoke(FunctionName="idle")["Payload"].read()) == "idle"
+    time.sleep(0.5)  # far longer than an idle environment runs on
+    pids = _descendants(node.process.pid)
+    assert len(pids) > 2
+    node.kill()
+    _gone(pids)
+
+
 def test_sigterm_finishes_what_is_in_flight(start_node):
     import threading
 

@@ -28,6 +28,7 @@ def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, stat
         os.setsid()
         start = _start_shell if launch.get("is_shell") else _start
         pid, beside = start(launch, base, net, channel_fd, output_fd, status)
+        enter.die_with_parent()  # again: who changes ids loses that wish, and a frozen environment notices nothing by itself
         os.close(channel_fd)
         os.close(output_fd)
         if beside or not freezer.can_freeze(jail.from_json(launch["jail"]).cgroup):
