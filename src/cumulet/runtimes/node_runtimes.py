@@ -371,7 +371,7 @@ class NodeRuntimes:
             zygote.close()
         self._zygotes.clear()
         await self._networks.close()
-        await asyncio.to_thread(cgroup.remove, self._group)
+        await asyncio.to_thread(cgroup.remove_whole, self._group)
         await asyncio.to_thread(shutil.rmtree, self._root, True)
 
     async def _attached(

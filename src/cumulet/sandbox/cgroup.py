@@ -233,6 +233,12 @@ def remove(group: Group, patience_s: float = 2.0) -> bool:
     return is_gone
 
 
+def remove_whole(group: Group) -> None:
+    """Remove a node's own group with all that is left below it: a start that was given up as the node ended leaves one behind."""
+    for _controller, folder in group:
+        _remove_tree(folder)
+
+
 def sweep_stale() -> int:
     """Remove the groups of nodes that no longer live, and kill what is left in them. How many were found."""
     swept = 0
