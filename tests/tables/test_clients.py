@@ -1,23 +1,33 @@
-"""Clients as their users have them, unmodified: boto3's resource, PynamoDB, the AWS CLI, and three JavaScript libraries."""
+"""Clients as their users have them, unmodified: boto3's resource, PynamoDB, and JavaScript libraries."""
 
 import json
 import os
 import shutil
 import subprocess
-import sys
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import pytest
 from boto3.dynamodb.conditions import Attr, Key
-from pynamodb.attributes import ListAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.attributes import (
+    BinaryAttribute,
+    JSONAttribute,
+    ListAttribute,
+    NumberAttribute,
+    TTLAttribute,
+    UnicodeAttribute,
+    UnicodeSetAttribute,
+    UTCDateTimeAttribute,
+    VersionAttribute,
+)
 from pynamodb.connection import Connection
-from pynamodb.exceptions import PutError, TransactWriteError
+from pynamodb.exceptions import DoesNotExist, PutError, TableError, TransactWriteError
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb.models import Model
-from pynamodb.transactions import TransactWrite
+from pynamodb.transactions import TransactGet, TransactWrite
 from tests.e2e.conftest import ACCESS_KEY, SECRET
 
 from .conftest import Node, index, schema
@@ -110,35 +120,74 @@ def test_pynamodb(node: Node, name: str) -> None:
     Book.delete_table()
 
 
-def test_the_aws_cli(node: Node, name: str) -> None:
-    def aws(*words: str) -> Any:
-        command = [sys.executable, "-m", "awscli", "dynamodb", *words]
-        done = subprocess.run(command, env=os.environ | node.environment, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout else None
+def test_pynamodb_settings_versions_and_transactions(node: Node, name: str) -> None:
+    class Account(Model):
+        class Meta:
+            table_name = name
+            host = node.url
+            region = "us-east-1"
+            aws_access_key_id = ACCESS_KEY
+            aws_secret_access_key = SECRET
+            billing_mode = "PAY_PER_REQUEST"
+            stream_view_type = "NEW_IMAGE"
+            tags: ClassVar = {"team": "clouds"}
 
-    words = ["--attribute-definitions", "AttributeName=pk,AttributeType=S", "--key-schema", "AttributeName=pk,KeyType=HASH"]
-    aws("create-table", "--table-name", name, *words, "--billing-mode", "PAY_PER_REQUEST")
-    aws("wait", "table-exists", "--table-name", name)
-    aws("put-item", "--table-name", name, "--item", '{"pk": {"S": "a"}, "n": {"N": "1.50"}}')
-    assert aws("get-item", "--table-name", name, "--key", '{"pk": {"S": "a"}}')["Item"]["n"] == {"N": "1.5"}
-    found = aws(
-        "scan", "--table-name", name, "--filter-expression", "pk = :p", "--expression-attribute-values", '{":p": {"S": "a"}}'
-    )
-    assert found["Count"] == 1
-    aws("delete-table", "--table-name", name)
+        owner = UnicodeAttribute(hash_key=True)
+        balance = NumberAttribute(default=0)
+        opened = UTCDateTimeAttribute(null=True)
+        details = JSONAttribute(null=True)
+        key = BinaryAttribute(null=True, legacy_encoding=False)
+        ends = TTLAttribute(null=True)
+        version = VersionAttribute()
+
+    Account.create_table(wait=True)
+    with pytest.raises(TableError, match="TimeToLive is already enabled"):  # since creating did that
+        Account.update_ttl(ignore_update_ttl_errors=False)
+    opened = datetime(2030, 1, 2, tzinfo=UTC)
+    Account("a", balance=10, opened=opened, details={"x": [1, None]}, key=b"\x00\xff", ends=timedelta(days=1)).save()
+    mine, theirs = Account.get("a", consistent_read=True), Account.get("a")
+    assert (mine.opened, mine.details, mine.key, mine.version) == (opened, {"x": [1, None]}, b"\x00\xff", 1)
+    mine.update(actions=[Account.balance.set(Account.balance + 5), Account.details.remove()])
+    with pytest.raises(PutError, match="ConditionalCheckFailed"):
+        theirs.save()
+    theirs.refresh()
+    assert (theirs.balance, theirs.details, theirs.version) == (15, None, 2)
+
+    connection = Connection(host=node.url, region="us-east-1")
+    connection.session.set_credentials(ACCESS_KEY, SECRET)
+    with TransactWrite(connection=connection, client_request_token=name) as writing:
+        writing.update(theirs, actions=[Account.balance.set(Account.balance - 5)])
+        writing.save(Account("b", balance=5))
+    with TransactGet(connection=connection) as reading:
+        found = [reading.get(Account, "a"), reading.get(Account, "b")]
+    assert [future.get().balance for future in found] == [10, 5]
+    scanned = Account.scan(Account.balance.between(1, 9) | Account.owner.is_in("a"), limit=10, page_size=1)
+    assert sorted(account.owner for account in scanned) == ["a", "b"]
+    assert Account.count("a") == 1
+    found[1].get().delete(condition=Account.version == 1)
+    with pytest.raises(DoesNotExist):
+        Account.get("b")
+    Account.delete_table()
+    assert not Account.exists()
 
 
-@pytest.mark.skipif(
-    not shutil.which("node") or not (JS / "node_modules" / "electrodb").is_dir(),
+needs_javascript = pytest.mark.skipif(
+    not shutil.which("node") or not (JS / "node_modules" / "@aws-sdk" / "client-dynamodb-streams").is_dir(),
     reason="no Node.js, or the libraries are not installed in tests/tables/js",
 )
-def test_javascript_libraries(node: Node, name: str) -> None:
+
+
+def run_javascript(node: Node, script: str, name: str) -> Any:
     done = subprocess.run(
-        ["node", "normal_life.mjs", name], cwd=JS, env=os.environ | node.environment, capture_output=True, text=True, timeout=120
+        ["node", script, name], cwd=JS, env=os.environ | node.environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
+    return json.loads(done.stdout)
+
+
+@needs_javascript
+def test_javascript_libraries(node: Node, name: str) -> None:
+    assert run_javascript(node, "normal_life.mjs", name) == {
         "document": [1.5, [1, "x", None, True], [0, 255], ["x", "y"]],
         "refused": [True, "The conditional request failed", 6],
         "updated": [2.5, "first", 3],
@@ -147,3 +196,41 @@ def test_javascript_libraries(node: Node, name: str) -> None:
         "electrodb": ["refused", ["1", "3"], 5, ["x", "y"]],
         "dynamoose": [[["1", 8], ["3", 7]], 2, True],
     }
+
+
+@needs_javascript
+def test_javascript_statements_settings_copies_and_streams(node: Node, name: str) -> None:
+    told = run_javascript(node, "whole_life.mjs", name)
+    errors = told.pop("errors")
+    assert told == {
+        "statement": [{"n": 42}],
+        "statements": [len(name), "DuplicateItem"],
+        "transaction": ["a", "t", None],
+        "read": [50, True, 63, ["159", "158"], {"pk": "many", "sk": "158"}, [{"sk": "100"}]],
+        "ttl": {"TimeToLiveStatus": "ENABLED", "AttributeName": "ends"},
+        "tags": [{"Key": "stage", "Value": "test"}],
+        "capacity": 60,
+        "created": True,
+        "restored": 43,
+        "recovery": "ENABLED",
+        "stream": [["INSERT", "1"], ["MODIFY", "42"], ["INSERT", None], ["MODIFY", "43"]],
+        "electrodb": [True, 1, "l", 2, ["4", "5"]],
+        "dynamoose": [7, "ConditionalCheckFailedException", "ConditionalCheckFailedException", 1],
+    }
+    assert [status for _, _, status in errors] == [400] * 7
+    assert [(kind, message) for kind, message, _ in errors] == [
+        ("ResourceNotFoundException", f"Requested resource not found: Table: {name}-none not found"),
+        ("DynamoDBServiceException", "One or more parameter values were invalid: Missing the key pk in the item"),
+        (
+            "DynamoDBServiceException",
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string "
+            "value. Key: pk",
+        ),
+        ("DynamoDBServiceException", "Item size has exceeded the maximum allowed size"),
+        ("DynamoDBServiceException", "Query condition missed key schema element: pk"),
+        (
+            "DynamoDBServiceException",
+            "Invalid UpdateExpression: Attribute name is a reserved keyword; reserved keyword: size",
+        ),
+        ("ResourceInUseException", f"Table already exists: {name}"),
+    ]
