@@ -9,6 +9,7 @@ from botocore.awsrequest import HeadersDict
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
+from botocore.session import get_session
 from tests.e2e.conftest import Node, name, node, start_node  # noqa: F401  (fixtures)
 
 from cumulet.core.clock import ManualClock
@@ -18,11 +19,10 @@ from cumulet.core.http import Request
 from cumulet.services.tables.api import TablesService
 from cumulet.store.contract import Store
 from cumulet.store.memory import MemoryStore
-from cumulet.wire.models import load_model
 from cumulet.wire.service import load_service
 
 ACCOUNT, REGION = "000000000000", "eu-west-1"
-_MODEL = load_model("dynamodb")
+_MODEL = get_session().get_service_model("dynamodb")
 
 
 class InProcess:

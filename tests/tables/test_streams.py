@@ -9,12 +9,12 @@ from botocore.awsrequest import HeadersDict
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
+from botocore.session import get_session
 
 from cumulet.core.context import Context, Principal
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request
 from cumulet.services.tables.api_streams import TableStreamsService
-from cumulet.wire.models import load_model
 from cumulet.wire.service import load_service
 
 from .conftest import ACCOUNT, REGION, InProcess, refusal, schema
@@ -28,7 +28,7 @@ class Reader:
     def __init__(self, tables: InProcess) -> None:
         self._tables = tables
         self._service = TableStreamsService(tables.store, tables.clock, tables.service.streams)
-        self._wire, self._model = load_service("dynamodbstreams"), load_model("dynamodbstreams")
+        self._wire, self._model = load_service("dynamodbstreams"), get_session().get_service_model("dynamodbstreams")
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         model = self._model.operation_model(operation)

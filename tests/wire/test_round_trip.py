@@ -9,11 +9,11 @@ import pytest
 from botocore.awsrequest import HeadersDict
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
+from botocore.session import get_session
 
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request
 from cumulet.wire.dialects import dialect_of
-from cumulet.wire.models import load_model
 from cumulet.wire.service import load_service
 
 SERVICES = (
@@ -117,7 +117,7 @@ def without_empty(value):
 # Several operations of S3 share a method and a path and are told apart by a required member in the query: its own service's affair.
 @pytest.mark.parametrize("service", [service for service in SERVICES if service != "s3"])
 def test_we_read_what_botocore_writes(service):
-    model = load_model(service)
+    model = get_session().get_service_model(service)
     wire = load_service(service)
     for protocol in protocols_of(model):
         serializer = create_serializer(protocol, include_validation=False)
@@ -136,7 +136,7 @@ def test_we_read_what_botocore_writes(service):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_botocore_reads_what_we_write(service):
-    model = load_model(service)
+    model = get_session().get_service_model(service)
     wire = load_service(service)
     for protocol in protocols_of(model):
         parser = create_parser(protocol)
@@ -169,7 +169,7 @@ def test_botocore_reads_what_we_write(service):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_botocore_reads_our_errors(service):
-    model = load_model(service)
+    model = get_session().get_service_model(service)
     wire = load_service(service)
     for protocol in protocols_of(model):
         parser = create_parser(protocol)

@@ -5,9 +5,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from botocore.model import Shape
-
 from cumulet.core.errors import Fault
+from cumulet.wire.models import Shape
 from cumulet.wire.trees import is_opaque
 
 Check = Callable[[Any, str, list[str]], None]

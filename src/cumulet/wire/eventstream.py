@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
-from botocore.model import Shape
 
 from cumulet.core.errors import Fault
+from cumulet.wire.models import Shape
 from cumulet.wire.trees import TreeCodec
 
 _STRING = 7

@@ -3,8 +3,7 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
-from botocore.model import Shape
-
+from cumulet.wire.models import Shape
 from cumulet.wire.values import SerializationFault, parse_blob, parse_scalar, parse_timestamp
 
 _MAX_PAIRS = 20_000

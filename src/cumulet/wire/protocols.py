@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 import cbor2
 import orjson
-from botocore.model import OperationModel, Shape
 
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.wire import eventstream, xml
 from cumulet.wire.dialects import Dialect
 from cumulet.wire.forms import decode_form, parse_form
+from cumulet.wire.models import OperationModel, Shape
 from cumulet.wire.rest import RequestBindings, ResponseBindings
 from cumulet.wire.trees import TreeCodec
 from cumulet.wire.values import SerializationFault

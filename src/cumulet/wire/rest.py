@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import orjson
-from botocore.model import OperationModel, Shape
 
 from cumulet.core.http import Request
+from cumulet.wire.models import OperationModel, Shape
 from cumulet.wire.values import (
     SerializationFault,
     format_blob,

@@ -5,10 +5,8 @@ Everything is compiled from the model when it is first needed, once per operatio
 
 import functools
 from typing import Any
-from xml.sax.saxutils import escape
 
 import orjson
-from botocore.model import OperationModel, ServiceModel, Shape
 
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
@@ -16,9 +14,10 @@ from cumulet.wire import protocols, xml
 from cumulet.wire.constraints import BadRequestFault, Constraints, ValidationFault
 from cumulet.wire.dialects import dialect_of
 from cumulet.wire.forms import parse_form
-from cumulet.wire.models import load_model
+from cumulet.wire.models import OperationModel, ServiceModel, Shape, load_model
 from cumulet.wire.rest import Route, compile_route, match_route
 from cumulet.wire.trees import TreeCodec
+from cumulet.wire.xml import escape
 
 
 class UnknownOperation(Fault):
@@ -65,7 +64,7 @@ class ServiceWire:
 
     def __init__(self, model: ServiceModel) -> None:
         self.name: str = model.service_name
-        is_bad_request = "BadRequestException" in model.shape_names and "ValidationException" not in model.shape_names
+        is_bad_request = model.has_shape("BadRequestException") and not model.has_shape("ValidationException")
         self._dialect = dialect_of(self.name)
         self.constraints = Constraints(self._dialect.opaque, BadRequestFault if is_bad_request else ValidationFault)
         self._model = model
@@ -145,7 +144,7 @@ class ServiceWire:
         elif protocol in ("query", "ec2"):
             name = str(parse_form(protocols.form_of(request)).get("Action", {}).get("", ""))
             if name not in self._names:
-                raise InvalidAction(f"Could not find operation {name} for version {self._model.api_version}")
+                raise InvalidAction(f"Could not find operation {name} for version {self._model.metadata['apiVersion']}")
         else:
             if self._routes is None:
                 models = (self._model.operation_model(name) for name in self._names)

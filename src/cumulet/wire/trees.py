@@ -6,8 +6,7 @@ A tree comes from a parser and may hold anything; decoding checks every type and
 from collections.abc import Callable
 from typing import Any
 
-from botocore.model import Shape
-
+from cumulet.wire.models import Shape
 from cumulet.wire.values import (
     SPECIAL_FLOATS,
     SerializationFault,

@@ -2,10 +2,8 @@
 
 from typing import Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape, quoteattr
 
-from botocore.model import Shape
-
+from cumulet.wire.models import Shape
 from cumulet.wire.values import (
     SerializationFault,
     format_blob,
@@ -19,15 +17,26 @@ from cumulet.wire.values import (
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
+def escape(text: str) -> str:
+    """As an element's content. (The standard library's function of that name brings half of urllib along.)"""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _quoted(text: str) -> str:
+    """As an attribute's value."""
+    text = escape(text).replace('"', "&quot;").replace("\n", "&#10;").replace("\r", "&#13;").replace("\t", "&#9;")
+    return f'"{text}"'
+
+
 def encode_xml(shape: Shape, value: Any, name: str, timestamp_style: str = "iso8601") -> str:
     """`value` as the element `name`."""
     attributes, content = _content(shape, value, timestamp_style)
     namespace = shape.serialization.get("xmlNamespace")
     if isinstance(namespace, dict):
         prefix = f":{namespace['prefix']}" if namespace.get("prefix") else ""
-        attributes = f" xmlns{prefix}={quoteattr(namespace['uri'])}" + attributes
+        attributes = f" xmlns{prefix}={_quoted(namespace['uri'])}" + attributes
     elif isinstance(namespace, str):
-        attributes = f" xmlns={quoteattr(namespace)}" + attributes
+        attributes = f" xmlns={_quoted(namespace)}" + attributes
     return f"<{name}{attributes}>{content}</{name}>"
 
 
@@ -54,7 +63,7 @@ def _content(shape: Shape, value: Any, style: str) -> tuple[str, str]:
     kind = shape.type_name
     if kind == "structure":
         attributes = "".join(
-            f" {member.serialization.get('name', name)}={quoteattr(str(value[name]))}"
+            f" {member.serialization.get('name', name)}={_quoted(str(value[name]))}"
             for name, member in shape.members.items()
             if member.serialization.get("xmlAttribute") and value.get(name) is not None
         )
@@ -68,7 +77,7 @@ def _content(shape: Shape, value: Any, style: str) -> tuple[str, str]:
         return "", format_timestamp(value, shape.serialization.get("timestampFormat", style))
     if kind == "blob":
         return "", format_blob(value)
-    return "", escape(_printable(format_scalar(kind, value)), {"\r": "&#xD;", "\n": "&#xA;"})
+    return "", escape(_printable(format_scalar(kind, value))).replace("\r", "&#xD;").replace("\n", "&#xA;")
 
 
 def _entry(shape: Shape, key: str, value: Any, style: str) -> str:

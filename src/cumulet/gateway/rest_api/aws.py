@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from botocore.exceptions import UnknownServiceError
-
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.gateway.rest_api.backends import Backends
@@ -17,7 +15,7 @@ from cumulet.gateway.rest_api.outgoing import Outgoing
 from cumulet.gateway.rest_api.refusals import Refusal, server_error
 from cumulet.gateway.rest_api.variables import with_stage_variables
 from cumulet.services.rest_apis.model import Place
-from cumulet.wire.models import load_model
+from cumulet.wire.models import UnknownServiceError, load_model
 
 _VARIABLE = re.compile(r"\{([a-zA-Z0-9._\-]+)\+?\}")
 _MODELS = {"states": "stepfunctions", "monitoring": "cloudwatch", "email": "ses"}
