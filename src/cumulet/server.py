@@ -140,7 +140,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
             is_strict=settings.strict_runtimes,
             most_shells=settings.shells,
             most_memory_mb=memory_budget_mb,
-            weight_of=quotas.weight_of,
+            quotas=quotas,
             networks=(networks := _networks(settings, http, endpoint)),
         )
         closing.push_async_callback(runtimes.close)

@@ -13,6 +13,7 @@ from typing import Any
 
 from cumulet.core.settings import NetworkPolicy
 from cumulet.runtimes import discovery, web
+from cumulet.runtimes.account_groups import AccountGroups
 from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output, RuntimeStatus
 from cumulet.runtimes.discovery import Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
@@ -30,7 +31,7 @@ from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, varia
 from cumulet.runtimes.zygotes import Zygote
 from cumulet.sandbox import cgroup, egress
 from cumulet.sandbox.jail import Base, Jail
-from cumulet.tenancy.fair_queue import WeightOf
+from cumulet.tenancy.quotas import Quotas
 from cumulet.tenancy.turns import FairTurns
 
 _PLACEHOLDERS = ".placeholders"
@@ -41,7 +42,8 @@ _RESTORE_LIMIT_S = 10.0
 _SHELL_TMP_MB = 512
 _MOST_SCATTERED = 64
 """Mounts for a program that cannot change its folder: more of them would cost what the shell saves."""
-_MOST_PYTHON_SHELLS = 8
+_MOST_PYTHON_SHELLS = 32
+_PYTHON_SHELLS_OF_KIND = 8
 _PYTHON_REFILL_DELAY_S = 0.005
 
 
@@ -56,24 +58,28 @@ class NodeRuntimes:
         is_strict: bool = False,
         most_shells: int = 4,
         most_memory_mb: int = 0,
-        weight_of: WeightOf = lambda account: 1.0,
+        quotas: Quotas | None = None,
         networks: Networks | None = None,
     ) -> None:
+        quotas = quotas or Quotas()
         self._networks = networks or Networks()
         self._most_memory_mb = most_memory_mb
+        self._account_groups = AccountGroups(quotas)
         self._root = folder / "root"
         self._placeholders = packages.folder / _PLACEHOLDERS
         self._hosts = folder / "hosts"
         self._resolvers = folder / "resolv.conf"
         self._shells = Shells(most_shells)
-        self._python_shells = Shells(most_shells and _MOST_PYTHON_SHELLS, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4)
-        self._snapshots = Snapshots(lambda name: cgroup.below(self._group, name))
+        self._python_shells = Shells(
+            most_shells and _MOST_PYTHON_SHELLS, of_kind=_PYTHON_SHELLS_OF_KIND, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4
+        )
+        self._snapshots = Snapshots(self._account_groups.below)
         self._packages = packages
         self._plans = Plans(folder / "made", is_strict=is_strict)
         self._zygotes: dict[str, Zygote] = {}
         self._opening: dict[str, asyncio.Task[Zygote]] = {}
         self._live: set[Environment] = set()
-        self._starting = FairTurns(_STARTS_AT_ONCE, weight_of)
+        self._starting = FairTurns(_STARTS_AT_ONCE, quotas.weight_of)
         self._started = 0
         self._resting = Resting()
         self._group: cgroup.Group = ()
@@ -91,6 +97,7 @@ class NodeRuntimes:
         self._group = await asyncio.to_thread(cgroup.open_node_group)
         if self._most_memory_mb:
             cgroup.limit_memory(self._group, self._most_memory_mb << 20)
+        self._account_groups.open(self._group)
         await self._zygote(own_python())
 
     async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
@@ -234,14 +241,16 @@ class NodeRuntimes:
         return environment
 
     def _shell_kind(self, spec: FunctionSpec, plan: Plan) -> tuple[Key, StartShell]:
-        """What tells kinds of shells apart, all that a jail may differ in but its place and its ids; and how one is started.
+        """What tells kinds of shells apart, all that a jail may differ in but its place and its ids, and the account in whose group
+        it stands; and how one is started.
 
         A forked one is for functions of every size. Others read theirs when they start.
         """
         argv = tuple(plan.argv(self._placeholders, None))
         size = (0, 0) if plan.is_forked else (spec.memory_mb, spec.ephemeral_mb)
         policy, _ = self._networks.policy_of(spec)
-        return (plan.forked_from.executable, plan.runtime, argv, size, policy), partial(self._start_shell, spec, plan, list(argv))
+        key = (spec.account, plan.forked_from.executable, plan.runtime, argv, size, policy)
+        return key, partial(self._start_shell, spec, plan, list(argv))
 
     async def _start_shell(self, spec: FunctionSpec, plan: Plan, argv: list[str], *, is_template: bool = False) -> Shell:
         policy, _ = self._networks.policy_of(spec)
@@ -251,7 +260,8 @@ class NodeRuntimes:
             await plan.prepare()
         zygote = await self._zygote(plan.forked_from)
         self._started += 1
-        group, number = cgroup.below(self._group, f"shell-{self._started}"), self._started
+        number = self._started
+        group = await self._account_groups.below(spec.account, f"shell-{number}")
         base = self._base_of(plan.runtime, policy)
         jail = jail_of(
             spec,
@@ -298,7 +308,8 @@ class NodeRuntimes:
             await plan.prepare()
         zygote = await self._zygote(plan.forked_from)
         self._started += 1
-        group = cgroup.below(self._group, launch.id)
+        number = self._started
+        group = await self._account_groups.below(spec.account, launch.id)
         extensions = _extensions_in(layers)
         if plan.web is not None:
             extensions = [name for name in extensions if name != web.ADAPTER_EXTENSION]
@@ -307,9 +318,7 @@ class NodeRuntimes:
         policy, _ = self._networks.policy_of(spec)
         base = self._base_of(runtime, policy)
         layers_name = layers.name if layers is not None else None
-        jail = jail_of(
-            spec, base, code=code.name, layers=layers_name, group=group, number=self._started, cpu_share=launch.cpu_share
-        )
+        jail = jail_of(spec, base, code=code.name, layers=layers_name, group=group, number=number, cpu_share=launch.cpu_share)
         request = {
             "environment": variables_of(spec, launch, python_version=plan.python_version),
             "argv": plan.argv(code, layers),

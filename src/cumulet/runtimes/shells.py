@@ -1,4 +1,4 @@
-"""Pre-warmed shells: programs that cannot fork, started ahead in their jails without code, for whichever function comes first.
+"""Pre-warmed shells: programs started ahead in their jails without code, for whichever of an account's functions comes first.
 
 A shell becomes one function's environment, once. Which shells are kept follows use: one that is taken is replaced in the
 background, a kind that was asked for in vain is started, and what nobody has asked for in a while is ended, so that an idle node
@@ -51,13 +51,17 @@ class _Kind:
 
 
 class Shells:
-    """At most `most` shells at once, of the kinds used last; none is kept longer than `keep_s` after its kind's last use.
+    """At most `most` shells at once, of the kinds used last, and `of_kind` of one (None: as many); none is kept longer than
+    `keep_s` after its kind's last use.
 
     Starting one takes a processor for a while: it waits for `delay_s`, not to hold up the call that took the last one.
     """
 
-    def __init__(self, most: int, *, delay_s: float = 0.1, at_once: int = 1, keep_s: float = 900.0) -> None:
+    def __init__(
+        self, most: int, *, of_kind: int | None = None, delay_s: float = 0.1, at_once: int = 1, keep_s: float = 900.0
+    ) -> None:
         self._most = most
+        self._most_of_kind = most if of_kind is None else min(most, of_kind)
         self._delay_s = delay_s
         self._at_once = at_once
         self._keep_s = keep_s
@@ -110,7 +114,7 @@ class Shells:
         kind.start = start
         kind.used_at_s = time.monotonic()
         if self._most:
-            kind.wanted = min(kind.wanted + (not kind.ready), self._most)
+            kind.wanted = min(kind.wanted + (not kind.ready), self._most_of_kind)
             self._fill_soon()
         return kind
 

@@ -63,9 +63,9 @@ MakeTemplate = Callable[[], Awaitable[Template]]
 
 
 class Snapshots:
-    """The templates of the node. `group_below` names a new control group."""
+    """The templates of the node. `group_below` is the control group with that name of an account."""
 
-    def __init__(self, group_below: Callable[[str], cgroup.Group]) -> None:
+    def __init__(self, group_below: Callable[[str, str], Awaitable[cgroup.Group]]) -> None:
         self._group_below = group_below
         self._templates: dict[tuple[str, str, str], asyncio.Task[Template]] = {}
         self._shells = Shells(_MOST_READY, delay_s=0.005, at_once=2)
@@ -136,7 +136,7 @@ class Snapshots:
 
     async def _forked_of(self, template: Template) -> Shell:
         self._forked += 1
-        group = self._group_below(f"restored-{self._forked}")
+        group = await self._group_below(template.spec.account, f"restored-{self._forked}")
         channel, their_channel = socket.socketpair()
         output_fd, their_output = os.pipe()
         status, their_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,7 +1,7 @@
 """Control groups: how much memory, how many processes and what share of the processor an environment may have.
 
-Knows cgroup v1, v2 and both side by side. The node makes one group of its own in every hierarchy; each environment gets a group
-below it, made and entered by the environment's first process while it is still trusted.
+Knows cgroup v1, v2 and both side by side. The node makes one group of its own in every hierarchy, and in it one for each account;
+each environment gets a group below its account's, made and entered by its first process while that is still trusted.
 """
 
 import os
@@ -28,13 +28,20 @@ def join(group: Group, limits: Limits) -> None:
 
 def _make(group: Group, limits: Limits) -> None:
     for controller, folder in group:
-        os.makedirs(folder, exist_ok=True)
-        for name, value in _settings(controller, limits):
-            try:
-                _write(folder, name, value)
-            except OSError:
-                if name not in _OPTIONAL:
-                    raise
+        try:
+            os.mkdir(folder)  # not those above it: they have limits of their own
+        except FileExistsError:
+            pass
+        _set(folder, _settings(controller, limits))
+
+
+def _set(folder: str, settings: List[Tuple[str, str]]) -> None:
+    for name, value in settings:
+        try:
+            _write(folder, name, value)
+        except OSError:
+            if name not in _OPTIONAL:
+                raise
 
 
 def adopt(group: Group, limits: Limits, pid: int) -> None:
@@ -116,6 +123,8 @@ def open_node_group() -> Group:
             _try_write(folder, "memory.use_hierarchy", "1")
         if controller == "cpu":  # together they weigh as much as a process for every core
             _try_write(folder, "cpu.shares", str(1024 * (os.cpu_count() or 1)))
+        if controller == "pids":
+            _try_write(folder, "pids.max", str(_most_processes()))
         found.append((controller, folder))
     if any(controller == "memory" for controller, _ in found):
         return tuple(found + _open_freezer(name))
@@ -136,8 +145,21 @@ def _open_freezer(name: str) -> List[Tuple[str, str]]:
     return []
 
 
+def open_between(parent: Group, name: str, limits: Limits) -> Group:
+    """A group for other groups, which take no more than its limits together; `memory_bytes` 0: no limit of its own for memory.
+    Raises OSError."""
+    group = below(parent, name)
+    for controller, folder in group:
+        os.makedirs(folder, exist_ok=True)
+        settings = _settings(controller, limits)
+        _set(folder, [each for each in settings if limits.memory_bytes or not each[0].startswith("memory.")])
+        if controller == "unified":
+            _hand_down(folder)
+    return group
+
+
 def below(group: Group, name: str) -> Group:
-    """The group of one environment."""
+    """The group in that group with that name."""
     return tuple((controller, os.path.join(folder, name)) for controller, folder in group)
 
 
@@ -310,16 +332,27 @@ def _open_v2(name: str) -> Optional[str]:
                 os.makedirs(leaf, exist_ok=True)
                 for pid in _try_read(own, "cgroup.procs").split():
                     _write(leaf, "cgroup.procs", pid)
-            enabled = " ".join("+" + controller for controller in _V2_WANTED)
-            _write(own, "cgroup.subtree_control", enabled)
+            _hand_down(own)
             _try_write(os.path.join(own, name + ".node"), "cpu.weight", "1000")  # the node's own, above what it runs
             folder = os.path.join(own, name)
             os.makedirs(folder, exist_ok=True)
-            _write(folder, "cgroup.subtree_control", enabled)
+            _hand_down(folder)
+            _try_write(folder, "pids.max", str(_most_processes()))
             return folder
         except OSError:
             continue
     return None
+
+
+def _hand_down(folder: str) -> None:
+    """v2: let the groups below have limits."""
+    _write(folder, "cgroup.subtree_control", " ".join("+" + controller for controller in _V2_WANTED))
+
+
+def _most_processes() -> int:
+    """For all environments together: three quarters of what the machine can number or manage, so that it can still be used."""
+    most = [int(_try_read("/proc/sys/kernel", name) or 32768) for name in ("pid_max", "threads-max")]
+    return min(most) * 3 // 4
 
 
 def _names(folder: str) -> List[str]:

@@ -18,19 +18,21 @@ class Quota:
     """One account's limits. `weight` is its share when the node is full, as against other accounts' weights.
 
     `concurrency` counts invocations at once; `requests_per_s` signed requests in the long run, `request_burst` of them at once;
-    `code_bytes` and `functions` are per region; `log_bytes_per_s` what its functions may print together.
+    `processes` (threads included) is what all its environments may have together; `code_bytes` and `functions` are per region;
+    `log_bytes_per_s` what its functions may print together.
     """
 
     weight: float = 1.0
     concurrency: int = 1000
     requests_per_s: float = 50_000.0
     request_burst: int = 50_000
+    processes: int = 8192
     code_bytes: int = 80_530_636_800
     functions: int = 100_000
     log_bytes_per_s: int = 8 * 1024 * 1024
 
 
-_LEAST: dict[str, float] = {"weight": 0.001, "concurrency": 0, "requests_per_s": 0.01, "request_burst": 1}
+_LEAST: dict[str, float] = {"weight": 0.001, "concurrency": 0, "requests_per_s": 0.01, "request_burst": 1, "processes": 16}
 _MOST: dict[str, float] = {"weight": 1000.0}
 
 
