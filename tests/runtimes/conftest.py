@@ -40,7 +40,6 @@ class Bench:
 
     async def start_blobs(self, code, layers, *, runtime=OWN_PYTHON, handler="index.handler", init_timeout_s=10.0, **more):
         spec = FunctionSpec(
-            account="000000000000",
             region="us-east-1",
             name="f",
             function_id="id",
@@ -50,7 +49,14 @@ class Bench:
             layers=layers,
             role="arn:aws:iam::000000000000:role/r",
             log_group="/aws/lambda/f",
-            **{"version": "$LATEST", "config_id": secrets.token_hex(4), "memory_mb": 256, "timeout_s": 10} | more,
+            **{
+                "account": "000000000000",
+                "version": "$LATEST",
+                "config_id": secrets.token_hex(4),
+                "memory_mb": 256,
+                "timeout_s": 10,
+            }
+            | more,
         )
         launch = Launch(
             id=secrets.token_hex(16),

@@ -10,16 +10,16 @@ from functools import partial
 from cumulet.core.clock import Clock
 from cumulet.core.errors import Fault
 from cumulet.invoke import reports
-from cumulet.invoke.concurrency import Concurrency
+from cumulet.invoke.concurrency import ACCOUNT_LIMIT_REASON, Concurrency
 from cumulet.invoke.contract import Invocation, InvocationResult, LogLines, LogSink
-from cumulet.invoke.faults import ServiceUnavailable, TooManyRequests
+from cumulet.invoke.faults import TooManyRequests
 from cumulet.invoke.keep_alive import KeepAlive
 from cumulet.invoke.output import OutputLines
 from cumulet.invoke.pool import Member, Pool
 from cumulet.invoke.room import MOST_WAITING
 from cumulet.invoke.weighing import Weighing
 from cumulet.invoke.weights import Share
-from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, FunctionSpec, InitError, Launch, Runtimes
+from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, FunctionSpec, InitError, Launch, ProcessesUsedUp, Runtimes
 from cumulet.runtimes.faults import error_document, exit_document, exit_words
 from cumulet.tenancy.limits import HoldBack, LogRate
 from cumulet.tenancy.quotas import Quotas
@@ -260,8 +260,10 @@ class LocalInvoker:
         output = self._open_output(spec, launch)
         try:
             environment = await self._runtimes.start(spec, launch, output.feed)
-        except BaseException:
+        except BaseException as error:
             self.pool.abandon(spec)
+            if isinstance(error, ProcessesUsedUp):
+                raise TooManyRequests(ACCOUNT_LIMIT_REASON) from None
             raise
         self._outputs[environment.id] = output
         cold_ms = sum(environment.phases.values())
@@ -359,7 +361,7 @@ class LocalInvoker:
                 return
             try:
                 self.pool.release(await self._start(spec, is_provisioned=True))
-            except (InitError, ServiceUnavailable):
+            except (InitError, Fault):
                 await asyncio.sleep(1.0)
 
 

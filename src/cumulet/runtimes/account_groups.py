@@ -1,7 +1,7 @@
 """A control group for each account, between the node's and those of its environments: what all of them may take together.
 
-An environment is made below its account's group and never moves: moving a process costs milliseconds when the kernel has to wait for
-all processors.
+An environment is made below its account's group and never moves: moving a process costs milliseconds when the kernel has to wait
+for all processors.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from cumulet.tenancy.quotas import Quotas
 
 _PREFIX = "account-"
 _MOST_KEPT = 1000
+_AN_ENVIRONMENT = 2
+"""Processes of one that does nothing."""
 _FRESH_S = 60.0
 """So long at most a start takes from being named to standing in its group."""
 
@@ -49,6 +51,13 @@ class AccountGroups:
         made.used_at_s = time.monotonic()
         self._made.move_to_end(account)
         return cgroup.below(await asyncio.shield(made.group), name)
+
+    def is_full(self, account: str) -> bool:
+        """Whether the account's processes are used up: whatever is started for it then fails."""
+        made = self._made.get(account)
+        if made is None or not made.group.done() or made.group.exception() is not None:
+            return False
+        return not cgroup.has_room_for(made.group.result(), _AN_ENVIRONMENT)
 
     async def _make(self, account: str) -> cgroup.Group:
         quota = self._quotas.of(account)

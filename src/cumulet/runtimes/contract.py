@@ -113,6 +113,10 @@ class InitError(Exception):
         self.exit = exit
 
 
+class ProcessesUsedUp(Exception):
+    """The account's environments have as many processes as they may: nothing more can be started for it."""
+
+
 Output = Callable[[bytes], float | None]
 """Takes a chunk of what the user's code wrote to stdout and stderr, as it comes; must not block. Answers for how many seconds
 no more should be read, so that who writes has to wait; 0 or None for no wait."""

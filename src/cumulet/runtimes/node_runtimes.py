@@ -14,7 +14,7 @@ from typing import Any
 from cumulet.core.settings import NetworkPolicy
 from cumulet.runtimes import discovery, web
 from cumulet.runtimes.account_groups import AccountGroups
-from cumulet.runtimes.contract import Environment, FunctionSpec, Launch, Output, RuntimeStatus
+from cumulet.runtimes.contract import Environment, FunctionSpec, InitError, Launch, Output, ProcessesUsedUp, RuntimeStatus
 from cumulet.runtimes.discovery import Interpreter
 from cumulet.runtimes.framed import FramedEnvironment
 from cumulet.runtimes.jails import Runtime, base_of, jail_of, limits_of
@@ -101,6 +101,14 @@ class NodeRuntimes:
         await self._zygote(own_python())
 
     async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
+        try:
+            return await self._start(spec, launch, output)
+        except (JailFailed, InitError):
+            if self._account_groups.is_full(spec.account):
+                raise ProcessesUsedUp from None
+            raise
+
+    async def _start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
         started = time.monotonic()
         plan = self._plans.plan_of(spec)
         code = await self._packages.path_of(spec.code)

@@ -221,6 +221,15 @@ def was_out_of_memory(group: Group) -> bool:
     return False
 
 
+def has_room_for(group: Group, processes: int) -> bool:
+    """Whether so many processes and threads more may be started in it; True where nothing counts them."""
+    for controller, folder in group:
+        if controller in ("pids", "unified"):
+            now, most = (_try_read(folder, name).strip() for name in ("pids.current", "pids.max"))
+            return not (now.isdigit() and most.isdigit()) or int(now) + processes <= int(most)
+    return True
+
+
 def kill_all(group: Group) -> None:
     """SIGKILL to every process of the group, until there is none that could have made another."""
     for _controller, folder in group[:1]:
