@@ -376,14 +376,14 @@ class NodeRuntimes:
 
     async def close(self) -> None:
         self._resting.close()
-        await self._snapshots.close()
-        await self._shells.close()
-        await self._python_shells.close()
         live = list(self._live)
         for environment in live:
             environment.kill()
         if live:
             await asyncio.wait([environment.exited for environment in live], timeout=10)
+        await self._snapshots.close()  # after the environments that run from them
+        await self._shells.close()
+        await self._python_shells.close()
         for zygote in self._zygotes.values():
             zygote.close()
         self._zygotes.clear()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import asdict, dataclass, field
 
+from cumulet.runtimes.contract import Exit
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.sandbox.jail import Limits
 
@@ -68,6 +69,7 @@ class Shells:
         self._kinds: dict[Key, _Kind] = {}
         self._filling: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Future[Exit]] = set()
 
     @property
     def ready(self) -> int:
@@ -92,21 +94,29 @@ class Shells:
         kind = self._kinds.pop(key, None)
         if kind is not None:
             kind.is_dropped = True
-            for shell in kind.ready:
-                shell.close()
+            self._end(kind.ready)
 
     async def close(self) -> None:
+        """End every shell, and wait until all that were ended are gone."""
         if self._expiry is not None:
             self._expiry.cancel()
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.wait([self._filling])
-        shells = [shell for kind in self._kinds.values() for shell in kind.ready]
+        for kind in self._kinds.values():
+            self._end(kind.ready)
         self._kinds.clear()
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=10)
+
+    def _end(self, shells: list[Shell]) -> None:
+        """They are taken from the list."""
         for shell in shells:
             shell.close()
-        if shells:
-            await asyncio.wait([shell.tree.exited for shell in shells], timeout=10)
+            if shell.is_alive():
+                self._ending.add(shell.tree.exited)
+                shell.tree.exited.add_done_callback(self._ending.discard)
+        shells.clear()
 
     def _want(self, key: Key, start: StartShell) -> _Kind:
         kind = self._kinds.pop(key, None) or _Kind(start)
@@ -145,7 +155,7 @@ class Shells:
             kind.wanted = 0  # the next use of this kind tries again
             return
         if kind.is_dropped:
-            shell.close()
+            self._end([shell])
         else:
             kind.ready.append(shell)
 
@@ -153,7 +163,7 @@ class Shells:
         """End shells of the kinds used least lately until one more fits."""
         for kind in list(self._kinds.values()):
             while kind is not wanting and kind.ready and self.ready >= self._most:
-                kind.ready.pop().close()
+                self._end([kind.ready.pop()])
                 kind.wanted = len(kind.ready)
 
     def _expire(self) -> None:
@@ -161,8 +171,7 @@ class Shells:
         oldest_s = time.monotonic() - self._keep_s
         for key, kind in list(self._kinds.items()):
             if kind.used_at_s <= oldest_s:
-                for shell in kind.ready:
-                    shell.close()
+                self._end(kind.ready)
                 kind.is_dropped = True
                 del self._kinds[key]
         if self._kinds:

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from cumulet.runtimes import frames
-from cumulet.runtimes.contract import FunctionSpec
+from cumulet.runtimes.contract import Exit, FunctionSpec
 from cumulet.runtimes.jails import SHM_BYTES, limits_of
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.runtimes.shells import Shell, Shells
@@ -70,6 +70,7 @@ class Snapshots:
         self._templates: dict[tuple[str, str, str], asyncio.Task[Template]] = {}
         self._shells = Shells(_MOST_READY, delay_s=0.005, at_once=2)
         self._forked = 0
+        self._ending: set[asyncio.Future[Exit]] = set()
 
     def expect(self, spec: FunctionSpec, make: MakeTemplate) -> None:
         """Take the version's snapshot now, when there is none yet."""
@@ -95,10 +96,10 @@ class Snapshots:
         for task in self._templates.values():
             task.cancel()
             if task.done() and not task.cancelled() and task.exception() is None:
-                template = task.result()
-                template.close()
-                await asyncio.wait([template.shell.tree.exited], timeout=10)
+                self._end(task.result())
         self._templates.clear()
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=10)
 
     def _template(self, spec: FunctionSpec, make: MakeTemplate) -> "asyncio.Task[Template]":
         task = self._templates.pop(spec.pool_key, None)
@@ -119,7 +120,7 @@ class Snapshots:
                 template.is_retired = True
                 self._shells.drop(template.spec.pool_key)
                 if not template.live:
-                    template.close()
+                    self._end(template)
 
         task.add_done_callback(retired)
 
@@ -172,7 +173,14 @@ class Snapshots:
         template.live -= 1
         template.end()
         if template.is_retired and not template.live:
-            template.close()
+            self._end(template)
+
+    def _end(self, template: Template) -> None:
+        template.close()
+        exited = template.shell.tree.exited
+        if not exited.done():
+            self._ending.add(exited)
+            exited.add_done_callback(self._ending.discard)
 
 
 async def initialised(shell: Shell, spec: FunctionSpec, variables: dict[str, str]) -> Template:

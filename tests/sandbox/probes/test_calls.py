@@ -193,9 +193,10 @@ def probed(prison):
     texts = {name: text.replace("{TREE}", TREE) for name, (text, _) in PROBES.items()}
     paths = [str(prison.folder / "store" / "keys"), str(prison.folder / "run"), str(prison.folder / "code")]
     with socket.socket(socket.AF_UNIX) as ear:
-        ear.bind("\0cumulet-probe")
+        ear.bind("")  # the kernel chooses an abstract name that nobody has
         ear.listen()
-        outcome = prison.run(CODE, {"names": {"PATHS": paths, "ABSTRACT": "\0cumulet-probe"}, "probes": texts})
+        names = {"PATHS": paths, "ABSTRACT": ear.getsockname().decode()}
+        outcome = prison.run(CODE, {"names": names, "probes": texts})
     assert outcome.error is None, outcome
     return outcome.answer
 
