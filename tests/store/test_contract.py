@@ -84,6 +84,23 @@ async def test_an_exception_of_the_body_changes_nothing_and_is_raised(store):
     assert [k for k, _ in await _pairs(store)] == [b"o0", b"o1", b"o2"]
 
 
+async def test_who_is_refused_for_what_another_wrote_can_read_it(store):
+    def claim(txn):
+        if txn.get(b"k") is not None:
+            raise LookupError("taken")
+        txn.put(b"k", b"v")
+
+    async def refused(turns):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with pytest.raises(LookupError):
+            await store.write("s", claim)
+        return await store.read("s", lambda reader: reader.get(b"k"))
+
+    _, *seen = await asyncio.gather(store.write("s", claim), *(refused(turns) for turns in range(4)))
+    assert seen == [b"v"] * 4
+
+
 async def test_concurrent_increments_lose_nothing(store):
     def increment(txn):
         value = int(txn.get(b"n") or b"0") + 1

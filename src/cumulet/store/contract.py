@@ -84,7 +84,7 @@ class Store(Protocol):
     async def write(self, shard: str, body: Callable[[Txn], T]) -> T:
         """Run `body`, commit its changes atomically and durably, then return its result.
 
-        An exception of the body changes nothing and is raised here.
+        An exception of the body changes nothing and is raised here, like a result only when all that the body saw is durable.
         """
         ...
 

@@ -120,6 +120,7 @@ class EmbeddedStore:
         self._snapshot = self._db.snapshot()
         self._unwritten: dict[str, dict[bytes, bytes | None]] = {}
         self._group: _Group | None = None
+        self._committing: _Group | None = None
         self._committer: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._is_closed = False
@@ -137,7 +138,11 @@ class EmbeddedStore:
         base = Overlay(_View(self._db, prefix))
         base.changes = self._unwritten.setdefault(shard, {})
         transaction = Overlay(base)
-        result = body(transaction)
+        try:
+            result = body(transaction)
+        except Exception:
+            await self._all_durable()  # what made it raise may not be: a reader would not see it yet
+            raise
         base.changes.update(transaction.changes)
         group = self._group
         if group is None:
@@ -183,9 +188,16 @@ class EmbeddedStore:
             while self._group is not None:
                 await asyncio.sleep(0)  # one turn of the loop: whoever is ready to write joins the group
                 group, self._group = self._group, None
+                self._committing = group
                 await self._commit(group)
         finally:
-            self._committer = None
+            self._committer = self._committing = None
+
+    async def _all_durable(self) -> None:
+        """Wait for every change that a body can see now."""
+        newest = self._group or self._committing
+        if newest is not None:
+            await asyncio.shield(newest.done)
 
     async def _commit(self, group: _Group) -> None:
         try:
