@@ -97,9 +97,9 @@ class Site:
         found = logs.filter_log_events(logGroupName=f"/aws/lambda/{self.function}")["events"]
         return "\n".join(event["message"] for event in found)
 
-    def logged(self, words: str) -> bool:
+    def logged(self, words: str, wait_s: float = 10) -> bool:
         """Whether they are in the log, or soon will be: lines are kept a little later than answers are given."""
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + wait_s
         while words not in self.log():
             if time.monotonic() > deadline_s:
                 return False

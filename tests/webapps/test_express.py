@@ -85,5 +85,5 @@ def test_express(functions, door, wrapper):
     assert site.get("/picture", headers={"accept": "image/png"}).content == bytes(range(256))
     assert site.get("/no/where").text == "nothing here: /no/where"
     assert site.get("/broken").status_code == 500
-    site.get()  # Express tells its log when the answer is out: it is the next call's output
-    assert site.logged("a word for the log")
+    # Express tells its log when the answer is out and the environment may rest: it comes with one of the next calls.
+    assert any(site.get() and site.logged("a word for the log", wait_s=0.5) for _ in range(20))
