@@ -105,10 +105,12 @@ while True:
 
 
 async def test_the_runtime_starts_after_its_extensions_have_registered(bench):
-    slow = "import time; time.sleep(0.3)\n" + LOYAL
-    environment = await start(bench, {"slow": slow}, {"index.py": "print('loaded')\n" + FUNCTION["index.py"]})
-    text = bench.output.decode()
-    assert text.index("registered") < text.index("loaded")
+    moment = "import time; print('{}', time.monotonic(), flush=True)\n"
+    slow = "import time; time.sleep(0.3)\n" + moment.format("registering") + LOYAL
+    environment = await start(bench, {"slow": slow}, {"index.py": moment.format("loading") + FUNCTION["index.py"]})
+    await until(lambda: b"registering " in bench.output and b"loading " in bench.output)  # by two pipes, in any order
+    moments = dict(line.split() for line in bench.output.decode().splitlines() if line.startswith(("registering ", "loading ")))
+    assert float(moments["registering"]) < float(moments["loading"])
     environment.kill()
     environment.kill()  # at once
     assert (await environment.exited).signal == 9
