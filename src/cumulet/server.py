@@ -124,7 +124,9 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
 
         gateway: Gateway  # made last; it exists before the first request does
         (spool := settings.data / "spool").mkdir(mode=0o700, exist_ok=True)
-        http = HttpServer(lambda request: gateway(request), spool_folder=spool, limits=HttpLimits(each=settings.client_connections))
+        http = HttpServer(
+            lambda request: gateway.answer(request), spool_folder=spool, limits=HttpLimits(each=settings.client_connections)
+        )
         front = await open_front_door(http, settings, lambda name: apis.has_domain(name))
         endpoint, addresses = front.endpoint, front.addresses
 

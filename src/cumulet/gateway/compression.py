@@ -53,11 +53,15 @@ async def compressed(request: Request, response: Response, coding: str | None) -
     response.headers.append(("Content-Encoding", coding))
 
 
+def may_be_compressed(response: Response) -> bool:
+    """Whether `compress_for_web` would look at it: a whole body of some size."""
+    return isinstance(response.body, bytes) and len(response.body) >= LEAST_BYTES
+
+
 async def compress_for_web(request: Request, response: Response) -> None:
     """What a web server does: text of some size, for clients that ask; Brotli before gzip. Ranges, streams, what is coded already
     and what its author wants untouched (`Cache-Control: no-transform`) stay as they are."""
-    body = response.body
-    if not isinstance(body, bytes) or len(body) < LEAST_BYTES or response.status < 200 or response.status in (204, 206, 304):
+    if not may_be_compressed(response) or response.status < 200 or response.status in (204, 206, 304):
         return
     kind = ""
     for name, value in response.headers:

@@ -11,7 +11,7 @@ from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.execute_api import ApiAddress, DeployedApi
 from cumulet.store.documents import Document
 
-StageDoor = Callable[[Exchange, str, str], Awaitable[Response]]
+StageDoor = Callable[[Exchange, str, str], Response | Awaitable[Response]]
 """(exchange, path below the mapping, whole path) -> the stage's answer, also where the API's own address is closed."""
 
 
@@ -54,13 +54,13 @@ class _Domain:
         self._kinds = kinds
         self._leads = leads
 
-    async def __call__(self, exchange: Exchange, address: ApiAddress) -> Response:
+    def __call__(self, exchange: Exchange, address: ApiAddress) -> Response | Awaitable[Response]:
         path = address.path
         for key, api_id, stage in self._leads:
             if key and not (path == f"/{key}" or path.startswith(f"/{key}/")):
                 continue
             door = next((door for kind in self._kinds if (door := kind.find_stage_door(api_id, stage)) is not None), None)
             if door is not None:
-                return await door(exchange, (path[len(key) + 1 :] if key else path) or "/", path)
+                return door(exchange, (path[len(key) + 1 :] if key else path) or "/", path)
             break
         return Response(404, [("Content-Type", "application/json")], orjson.dumps({"message": "Not Found"}))

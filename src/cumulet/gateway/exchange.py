@@ -45,5 +45,6 @@ class Exchange:
         return f"{self.request.scheme}://{self.host}"
 
 
-Door = Callable[[Exchange], Awaitable[Response]]
-"""Answers what is no operation of a service: the node's own pages, function URLs, code downloads. May raise a Fault."""
+Door = Callable[[Exchange], Response | Awaitable[Response]]
+"""Answers what is no operation of a service: the node's own pages, function URLs, code downloads; at once where it need not wait.
+May raise a Fault."""

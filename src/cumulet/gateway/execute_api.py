@@ -4,21 +4,18 @@ is the affair of its kind (`gateway/http_api`, `gateway/rest_api`); this module 
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
-import orjson
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from cumulet.core.http import Request, Response
-from cumulet.gateway.exchange import Exchange
+from cumulet.gateway.exchange import Door, Exchange
 
 _HOST = re.compile(r"([a-z0-9]+)\.execute-api\.(?:([a-z0-9-]+)\.)?[A-Za-z0-9.-]+(?::\d+)?\Z")
 _PATH = "/_aws/execute-api/"
 _REST_PATH = re.compile(r"/restapis/([a-z0-9]+)/([^/]+)/_user_request_(/.*)?\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class ApiAddress:
+class ApiAddress(NamedTuple):
     """Which API a request is for. `path` is what follows the API's address: the stage first, except for a `$default` one."""
 
     api_id: str
@@ -26,9 +23,9 @@ class ApiAddress:
 
 
 class DeployedApi(Protocol):
-    """One API, ready to answer: stages, routes and all."""
+    """One API, ready to answer: stages, routes and all; at once where it need not wait."""
 
-    def __call__(self, exchange: Exchange, address: ApiAddress) -> Awaitable[Response]: ...
+    def __call__(self, exchange: Exchange, address: ApiAddress) -> Response | Awaitable[Response]: ...
 
 
 class ApiKind(Protocol):
@@ -48,9 +45,19 @@ class ExecuteApi:
         self._kinds = kinds
         self._domains = domains
 
-    def is_for(self, request: Request, host: str) -> bool:
-        """Whether a request is for an API, by its address or by a custom domain name."""
-        return find_api(request, host) is not None or self._find_domain(host) is not None
+    def find_door(self, request: Request, host: str) -> Door | None:
+        """What answers a request for an API, by a custom domain name or by its address; None: it is for no API."""
+        domain = self._find_domain(host)
+        if domain is not None:
+            return partial(domain, address=ApiAddress("", request.path))
+        address = find_api(request, host)
+        if address is None:
+            return None
+        for kind in self._kinds:
+            api = kind.find(address.api_id)
+            if api is not None:
+                return partial(api, address=address)
+        return _no_such_api
 
     def has_domain(self, name: str) -> bool:
         """Whether a custom domain name is served, of whatever kind."""
@@ -58,19 +65,15 @@ class ExecuteApi:
 
     def _find_domain(self, host: str) -> DeployedApi | None:
         name = host.partition(":")[0].lower()
-        return next((api for find in self._domains if (api := find(name)) is not None), None)
+        for find in self._domains:
+            api = find(name)
+            if api is not None:
+                return api
+        return None
 
-    async def __call__(self, exchange: Exchange) -> Response:
-        domain = self._find_domain(exchange.host)
-        if domain is not None:
-            return await domain(exchange, ApiAddress("", exchange.request.path))
-        address = find_api(exchange.request, exchange.host)
-        if address is not None:
-            for kind in self._kinds:
-                api = kind.find(address.api_id)
-                if api is not None:
-                    return await api(exchange, address)
-        return Response(404, [("Content-Type", "application/json")], orjson.dumps({"message": "Not Found"}))
+
+def _no_such_api(_exchange: Exchange) -> Response:
+    return Response(404, [("Content-Type", "application/json")], b'{"message":"Not Found"}')
 
 
 def find_api(request: Request, host: str) -> ApiAddress | None:

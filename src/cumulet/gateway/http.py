@@ -26,8 +26,8 @@ __all__ = ["Handle", "HttpLimits", "HttpServer"]
 
 log = logging.getLogger("cumulet.http")
 
-Handle = Callable[[Request], Awaitable[Response]]
-"""Answers one request. Must not raise: what it cannot answer is a 500 of its own making."""
+Handle = Callable[[Request], Response | Awaitable[Response]]
+"""Answers one request, at once where it need not wait. Must not raise: what it cannot answer is a 500 of its own making."""
 
 LOOPBACK = "loopback"
 _BACKLOG = 1024
@@ -126,21 +126,36 @@ class HttpServer:
         for connection in list(self.connections):
             connection.abort()
 
-    async def answer(self, request: Request, source: str, spool: Spool | None) -> Response:
-        """The handler's answer, whatever happens. `source` is whose share the request counts for; `spool` has the body where it is
-        not in the request yet."""
+    def answer(self, request: Request, source: str, spool: Spool | None) -> Response | Coroutine[None, None, Response]:
+        """The handler's answer, whatever happens: at once where it need not be waited for. `source` is whose share the request
+        counts for; `spool` has the body where it is not in the request yet."""
         if source and not self._take(self._asking, source):
             return refusal(429)
+        if spool is not None:
+            return self._answer_later(self._unspooled(request, spool), source)
         try:
-            if spool is not None:
-                request.body = await spool.take()
-            return await self.handle(request)
+            answer = self.handle(request)
         except Exception:
-            log.exception("a handler let an exception through")
-            return Response(500)
+            answer = _bug()
+        if not isinstance(answer, Response):
+            return self._answer_later(answer, source)
+        if source:
+            _give_back(self._asking, source)
+        return answer
+
+    async def _answer_later(self, answer: Awaitable[Response], source: str) -> Response:
+        try:
+            return await answer
+        except Exception:
+            return _bug()
         finally:
             if source:
                 _give_back(self._asking, source)
+
+    async def _unspooled(self, request: Request, spool: Spool) -> Response:
+        request.body = await spool.take()
+        answer = self.handle(request)
+        return answer if isinstance(answer, Response) else await answer
 
     def source_of(self, source_ip: str) -> str:
         """Whose share an address counts for; "" for those that are not counted."""
@@ -242,6 +257,11 @@ class HttpServer:
         self.now = time.monotonic()
         self.idle_s = self.limits.idle_s / (5 if len(self.connections) > 0.9 * self.limits.connections else 1)
         self.date = f"Date: {formatdate(usegmt=True)}\r\n"
+
+
+def _bug() -> Response:
+    log.exception("a handler let an exception through")
+    return Response(500)
 
 
 def _give_back(counts: dict[str, int], source: str) -> None:

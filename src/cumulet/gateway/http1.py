@@ -10,7 +10,7 @@ import functools
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -30,6 +30,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _NEVER = float("inf")
 _LINGER_S = 3.0
 _JOIN_BYTES = 65_536
+_AT_ONCE = 16
+"""How many requests that came together are answered before others have their turn."""
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
@@ -53,6 +55,8 @@ class _Turn:
     body_bytes: int = 0
     spool: Spool | None = None
     """Has the body until its turn comes; `request.body` is empty meanwhile."""
+    answer: Response | Coroutine[None, None, Response] | None = None
+    """What the handler said, where it was asked already."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -64,6 +68,10 @@ def _lower_name(name: bytes) -> str:
 def _is_host(value: str) -> bool:
     """Whether a Host header can be one: what others may take for a path, a user or a second host is none."""
     return _HOST.match(value) is not None
+
+
+def _has_body(turn: _Turn, status: int) -> bool:
+    return status not in (204, 304) and status >= 200 and (turn.request is None or turn.request.method != "HEAD")
 
 
 def _forbids_upgrade(name: str, value: str) -> bool:
@@ -105,6 +113,7 @@ class Connection(asyncio.Protocol):
         self._spool: Spool | None = None
         self._body_bytes = 0
         self._body_since = 0.0
+        self._at_once = 0
 
     # The socket
 
@@ -159,6 +168,7 @@ class Connection(asyncio.Protocol):
                 self._switch_to_http2().data_received(data)
                 return
         self._unread_bytes += len(data)
+        self._at_once = _AT_ONCE
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -296,12 +306,41 @@ class Connection(asyncio.Protocol):
     # Turns: the answers owed
 
     def _owe(self, turn: _Turn) -> None:
+        """Answer, in the requests' order: at once where nothing has to be waited for, else in a task."""
+        if self._may_answer_at_once(turn) and self._answer_at_once(turn):
+            return
         self._turns.append(turn)
         if self._task is None:
             self._task = self._server.loop.create_task(self._answer_all())
         elif len(self._turns) >= self._limits.pipelined and not self._is_reading_paused and not self._is_input_done:
             self._is_reading_paused = True
             self.transport.pause_reading()
+
+    def _may_answer_at_once(self, turn: _Turn) -> bool:
+        """Nobody waits for an answer before it, the client takes them, and others have not waited long."""
+        self._at_once -= 1
+        return (
+            self._task is None
+            and turn.request is not None
+            and self._at_once >= 0
+            and self._writable is None
+            and not self._server.is_draining
+            and not self._parser.should_upgrade()
+        )
+
+    def _answer_at_once(self, turn: _Turn) -> bool:
+        """Ask the handler; whether it could say all at once. If not, what it said is in the turn."""
+        assert turn.request is not None
+        answer = turn.answer = self._server.answer(turn.request, self.source, turn.spool)
+        if not isinstance(answer, Response) or not isinstance(answer.body, bytes) or answer.status < 200:
+            return False
+        self._release(turn)
+        self._send_whole(turn, answer, answer.body, turn.is_last)
+        if self._is_input_done:
+            self._finish()
+        else:
+            self.read_deadline = self._server.now + self._server.idle_s
+        return True
 
     def _offer_upgrade(self, read_ahead: bytes) -> None:
         """The request just read asks for another protocol: its handler may take the connection. It is the last in any case, and
@@ -397,7 +436,8 @@ class Connection(asyncio.Protocol):
             if turn.request is None:
                 response = refusal(turn.status)
             else:
-                response = await server.answer(turn.request, self.source, turn.spool)
+                answer = turn.answer or server.answer(turn.request, self.source, turn.spool)
+                response = answer if isinstance(answer, Response) else await answer
             self._release(turn)
             if response.status < 200:
                 if isinstance(response, Upgrade) and turn.read_ahead is not None:
@@ -421,38 +461,42 @@ class Connection(asyncio.Protocol):
             self.read_deadline = server.now + server.idle_s
 
     async def _send(self, turn: _Turn, response: Response, is_last: bool) -> None:
-        transport = self.transport
-        status, body = response.status, response.body
-        is_head = turn.request is not None and turn.request.method == "HEAD"
-        has_body = not (is_head or status in (204, 304) or status < 200)
-        head = status_line(status) + self._server.date + header_lines(response.headers)
-        if is_last:
-            head += "Connection: close\r\n"
-        elif not turn.can_chunk:
-            head += "Connection: keep-alive\r\n"
-        if isinstance(body, bytes):
-            if status not in (204, 304) and status >= 200:
-                head += f"Content-Length: {len(body)}\r\n"
-            data = (head + "\r\n").encode("utf-8")
-            if has_body and len(body) <= _JOIN_BYTES:
-                transport.write(data + body)
-            else:
-                transport.write(data)
-                if has_body:
-                    transport.write(body)
+        if isinstance(response.body, bytes):
+            self._send_whole(turn, response, response.body, is_last)
             if self._writable is not None:
                 await self._writable
             return
-        if turn.can_chunk and status not in (204, 304):
+        head, has_body = self._head_of(turn, response, is_last), _has_body(turn, response.status)
+        if turn.can_chunk and response.status not in (204, 304):
             head += "Transfer-Encoding: chunked\r\n"
         elif has_body and not is_last:
             head = head.replace("Connection: keep-alive\r\n", "Connection: close\r\n")  # HTTP/1.0: the end is the end
             self._is_input_done = True
-        transport.write((head + "\r\n").encode("utf-8"))
+        self.transport.write((head + "\r\n").encode("utf-8"))
         if has_body:
-            await self._send_stream(body, turn.can_chunk)
+            await self._send_stream(response.body, turn.can_chunk)
         else:
             await close_body(response)
+
+    def _send_whole(self, turn: _Turn, response: Response, body: bytes, is_last: bool) -> None:
+        status = response.status
+        head = self._head_of(turn, response, is_last)
+        if status not in (204, 304) and status >= 200:
+            head += f"Content-Length: {len(body)}\r\n"
+        data = (head + "\r\n").encode("utf-8")
+        if not body or not _has_body(turn, status):
+            self.transport.write(data)
+        elif len(body) <= _JOIN_BYTES:
+            self.transport.write(data + body)
+        else:
+            self.transport.write(data)
+            self.transport.write(body)
+
+    def _head_of(self, turn: _Turn, response: Response, is_last: bool) -> str:
+        head = status_line(response.status) + self._server.date + header_lines(response.headers)
+        if is_last:
+            return head + "Connection: close\r\n"
+        return head if turn.can_chunk else head + "Connection: keep-alive\r\n"
 
     async def _send_stream(self, body: AsyncIterator[bytes], is_chunked: bool) -> None:
         """Each piece as it comes; the next is asked for when the client has taken most of the last."""

@@ -317,7 +317,8 @@ class Http2Connection(asyncio.Protocol):
     async def _work(self, stream: _Stream) -> None:
         response = Response(500)
         try:
-            response = await self._server.answer(stream.request, self.source, stream.body)
+            answer = self._server.answer(stream.request, self.source, stream.body)
+            response = answer if isinstance(answer, Response) else await answer
             self._server.bodies_bytes -= stream.body.size
             stream.body.size = 0
             await self._send(stream, response)

@@ -23,7 +23,7 @@ Admin = Callable[[Context, Request], Awaitable[Response]]
 def healthz() -> Door:
     """200 while the event loop turns."""
 
-    async def door(_exchange: Exchange) -> Response:
+    def door(_exchange: Exchange) -> Response:
         return Response(200, [("Content-Type", "text/plain")], b"ok\n")
 
     return door
@@ -32,7 +32,7 @@ def healthz() -> Door:
 def readyz(is_ready: Callable[[], bool]) -> Door:
     """200 once everything is started and until the node drains, 503 otherwise: for load balancers."""
 
-    async def door(_exchange: Exchange) -> Response:
+    def door(_exchange: Exchange) -> Response:
         ready = is_ready()
         return Response(200 if ready else 503, [("Content-Type", "text/plain")], b"ready\n" if ready else b"not ready\n")
 
@@ -40,7 +40,7 @@ def readyz(is_ready: Callable[[], bool]) -> Door:
 
 
 def metrics_page(metrics: Metrics) -> Door:
-    async def door(_exchange: Exchange) -> Response:
+    def door(_exchange: Exchange) -> Response:
         return Response(200, [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], metrics.text().encode())
 
     return door

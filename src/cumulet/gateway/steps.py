@@ -4,7 +4,7 @@ raised in any of them is rendered in the caller's own protocol, and any other ex
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
 import orjson
@@ -81,20 +81,42 @@ class Gateway:
 
     async def __call__(self, request: Request) -> Response:
         """The answer, whatever happens."""
+        answer = self.answer(request)
+        return answer if isinstance(answer, Response) else await answer
+
+    def answer(self, request: Request) -> Response | Awaitable[Response]:
+        """The same: at once where no step has to wait."""
         started = time.perf_counter()
         exchange = Exchange(request, request.header("host").lower())
+        steps = iter(self.steps)
+        waiting = self._walk(exchange, steps)
+        return self._answered(exchange, started) if waiting is None else self._walk_on(exchange, steps, waiting, started)
+
+    def _walk(self, exchange: Exchange, steps: Iterator[Step]) -> Awaitable[None] | None:
+        """Up to a step that has to wait, or has answered."""
         try:
-            for step in self.steps:
+            for step in steps:
                 waiting = step(exchange)
                 if waiting is not None:
-                    await waiting
+                    return waiting
                 if exchange.response is not None:
-                    break
-        except Fault as fault:
-            exchange.response = _refusal(exchange, fault)
-        except Exception:
-            log.exception("bug while answering", extra={"fields": {"request_id": exchange.request_id}})
-            exchange.response = _refusal(exchange, InternalFault("The node failed to answer this request; its log says why."))
+                    return None
+        except Exception as error:
+            exchange.response = _failure(exchange, error)
+        return None
+
+    async def _walk_on(
+        self, exchange: Exchange, steps: Iterator[Step], waiting: Awaitable[None] | None, started: float
+    ) -> Response:
+        while waiting is not None:
+            try:
+                await waiting
+            except Exception as error:
+                exchange.response = _failure(exchange, error)
+            waiting = self._walk(exchange, steps) if exchange.response is None else None
+        return self._answered(exchange, started)
+
+    def _answered(self, exchange: Exchange, started: float) -> Response:
         response = exchange.response
         assert response is not None
         self._note(exchange, response, time.perf_counter() - started)
@@ -108,8 +130,9 @@ class Gateway:
         if find_function_url(request, exchange.host) is not None:
             exchange.door, exchange.operation_name = self._function_urls, "function-url"
             return
-        if self._apis.is_for(request, exchange.host):
-            exchange.door, exchange.operation_name = self._apis, "execute-api"
+        exchange.door = self._apis.find_door(request, exchange.host)
+        if exchange.door is not None:
+            exchange.operation_name = "execute-api"
             return
         exchange.door = self._pages.get(request.path)
         if exchange.door is None:
@@ -125,7 +148,13 @@ class Gateway:
         exchange.wire = load_service(exchange.service.name)
 
     def _enter_door(self, exchange: Exchange) -> Awaitable[None] | None:
-        return None if exchange.door is None else _through(exchange.door, exchange)
+        if exchange.door is None:
+            return None
+        answer = exchange.door(exchange)
+        if not isinstance(answer, Response):
+            return _through(answer, exchange)
+        exchange.response = answer
+        return None
 
     def _authenticate(self, exchange: Exchange) -> None:
         exchange.context = self.signed_context(exchange)
@@ -221,8 +250,16 @@ def _without_chunks(header: tuple[str, str]) -> tuple[str, str] | None:
     return header
 
 
-async def _through(door: Door, exchange: Exchange) -> None:
-    exchange.response = await door(exchange)
+async def _through(answer: Awaitable[Response], exchange: Exchange) -> None:
+    exchange.response = await answer
+
+
+def _failure(exchange: Exchange, error: Exception) -> Response:
+    """A Fault as the client can read it; anything else is a bug."""
+    if not isinstance(error, Fault):
+        log.error("bug while answering", exc_info=error, extra={"fields": {"request_id": exchange.request_id}})
+        error = InternalFault("The node failed to answer this request; its log says why.")
+    return _refusal(exchange, error)
 
 
 def _refusal(exchange: Exchange, fault: Fault) -> Response:

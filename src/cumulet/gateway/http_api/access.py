@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -39,6 +39,16 @@ class Grant:
     context: dict[str, Any]
 
 
+class _Verified(NamedTuple):
+    """A token whose signature holds under the key that it names. `shown` are its claims as integrations get them."""
+
+    key_id: str
+    key: Key
+    claims: dict[str, Any]
+    shown: dict[str, str]
+    scopes: list[str] | None
+
+
 class Access:
     """`signed` tells who signed an exchange's request, or raises the Fault of the signature."""
 
@@ -48,21 +58,21 @@ class Access:
         self._signed = signed
         self._clock = clock
         self._grants: OrderedDict[tuple[str, ...], tuple[float, Grant]] = OrderedDict()
-        self._verified: dict[bytes, tuple[Key, dict[str, Any]]] = {}
+        self._verified: dict[bytes, _Verified] = {}
 
-    async def check(self, call: Call, exchange: Exchange) -> None:
-        """Raises Refusal. Adds the caller to the call."""
+    def check(self, call: Call, exchange: Exchange) -> Awaitable[None] | None:
+        """Raises Refusal, at once or when what it returns is awaited. Adds the caller to the call."""
         route = call.route
         if route.authorization == "NONE":
-            return
+            return None
         if route.authorization == "AWS_IAM":
             call.caller = self._caller(call, exchange)
-        elif route.authorizer is None:
+            return None
+        if route.authorizer is None:
             raise server_error("The route's authorizer is gone")
-        elif route.authorization == "JWT":
-            await self._check_token(call, route.authorizer)
-        else:
-            await self._ask(call, route.authorizer)
+        if route.authorization == "JWT":
+            return self._check_token(call, route.authorizer)
+        return self._ask(call, route.authorizer)
 
     def flush(self, api_id: str, stage: str | None = None) -> None:
         for key in [key for key in self._grants if key[0] == api_id and stage in (None, key[1])]:
@@ -81,39 +91,54 @@ class Access:
             raise forbidden("The caller belongs to another account")
         return context.principal
 
-    async def _check_token(self, call: Call, authorizer: Authorizer) -> None:
-        """Raises Refusal: 401 without a token that holds, 403 where its scopes do not suffice."""
+    def _check_token(self, call: Call, authorizer: Authorizer) -> Awaitable[None] | None:
+        """Waits only where the issuer must be asked. Raises Refusal: 401 without a token that holds, 403 where its scopes do not
+        suffice."""
         token = _token_of(call, authorizer)
         if not token:
             raise unauthorized("The request has no token", "Bearer")
-        try:
-            key = await self._issuers.key(authorizer.issuer, tokens.key_id_of(token))
-            claims = self._signed_claims(token, key)
-            now_s = self._clock.now_ms() / 1000
-            tokens.check_claims(claims, issuer=authorizer.issuer, audience=authorizer.audience, now_s=now_s)
-        except TokenError as error:
-            challenge = f'Bearer scope="{" ".join(sorted(call.route.scopes))}" error="invalid_token" error_description="{error}"'
-            raise unauthorized(str(error), challenge) from None
-        scopes = tokens.scopes_of(claims)
-        if call.route.scopes and not call.route.scopes.intersection(scopes or ()):
-            wanted = " ".join(sorted(call.route.scopes))
-            words = "the token does not have the scopes that the route wants"
-            raise forbidden(words, f'Bearer scope="{wanted}" error="insufficient_scope" error_description="{words}"')
-        call.claims = tokens.shown_claims(claims)
-        call.scopes = scopes if call.route.scopes else None
-
-    def _signed_claims(self, token: str, key: Key) -> dict[str, Any]:
-        """A signature is checked once for a token and a key: clients send the same token again and again. Raises TokenError."""
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         known = self._verified.get(digest)
-        if known is not None and known[0] is key:
-            return known[1]
+        try:
+            key_id = known.key_id if known is not None else tokens.key_id_of(token)
+            key = self._issuers.find_key(authorizer.issuer, key_id)
+            if key is None:
+                return self._fetch_key(call, authorizer, token, digest, key_id)
+            self._accept(call, authorizer, self._verify(token, digest, key_id, key))
+        except TokenError as error:
+            raise _invalid_token(call, error) from None
+        return None
+
+    async def _fetch_key(self, call: Call, authorizer: Authorizer, token: str, digest: bytes, key_id: str) -> None:
+        try:
+            key = await self._issuers.key(authorizer.issuer, key_id)
+            self._accept(call, authorizer, self._verify(token, digest, key_id, key))
+        except TokenError as error:
+            raise _invalid_token(call, error) from None
+
+    def _accept(self, call: Call, authorizer: Authorizer, verified: _Verified) -> None:
+        """Raises TokenError, Refusal."""
+        now_s, scopes, wanted = self._clock.now_ms() / 1000, verified.scopes, call.route.scopes
+        tokens.check_claims(verified.claims, issuer=authorizer.issuer, audience=authorizer.audience, now_s=now_s)
+        if wanted and not wanted.intersection(scopes or ()):
+            words = "the token does not have the scopes that the route wants"
+            scope = " ".join(sorted(wanted))
+            raise forbidden(words, f'Bearer scope="{scope}" error="insufficient_scope" error_description="{words}"')
+        call.claims = verified.shown
+        call.scopes = scopes if wanted else None
+
+    def _verify(self, token: str, digest: bytes, key_id: str, key: Key) -> _Verified:
+        """A signature is checked once for a token and a key: clients send the same token again and again. Raises TokenError."""
+        known = self._verified.get(digest)
+        if known is not None and known.key is key:
+            return known
         claims = tokens.signed_claims_of(token, key)
+        verified = _Verified(key_id, key, claims, tokens.shown_claims(claims), tokens.scopes_of(claims))
         if len(token) <= _VERIFIED_CHARS:
             if len(self._verified) >= _VERIFIED:
                 self._verified.clear()
-            self._verified[digest] = (key, claims)
-        return claims
+            self._verified[digest] = verified
+        return verified
 
     async def _ask(self, call: Call, authorizer: Authorizer) -> None:
         """Ask the authorizer's function, or its cache. Raises Refusal."""
@@ -156,6 +181,11 @@ class Access:
         self._grants.move_to_end(key)
         while len(self._grants) > _CACHED:
             self._grants.popitem(last=False)
+
+
+def _invalid_token(call: Call, error: TokenError) -> Refusal:
+    scope = " ".join(sorted(call.route.scopes))
+    return unauthorized(str(error), f'Bearer scope="{scope}" error="invalid_token" error_description="{error}"')
 
 
 def _token_of(call: Call, authorizer: Authorizer) -> str:

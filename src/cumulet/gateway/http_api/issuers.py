@@ -38,6 +38,10 @@ class Issuers:
         self._issuers: OrderedDict[str, _Issuer] = OrderedDict()
         self._refetches = Buckets(clock)
 
+    def find_key(self, issuer: str, key_id: str) -> Key | None:
+        """The key, where it is known and not old."""
+        return self._find(self._issuer(issuer), key_id)
+
     async def key(self, issuer: str, key_id: str) -> Key:
         """Raises TokenError: no such key, or the issuer does not answer."""
         kept = self._issuer(issuer)

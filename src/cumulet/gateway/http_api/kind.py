@@ -1,5 +1,7 @@
 """All HTTP APIs of the node, by id: what the control plane publishes, and the door that asks for it."""
 
+from collections.abc import Awaitable
+
 from cumulet.core.http import Response
 from cumulet.gateway.custom_domains import StageDoor
 from cumulet.gateway.exchange import Exchange
@@ -39,8 +41,8 @@ class HttpApis:
 
 
 def _at(serving: Serving, stage: Stage) -> StageDoor:
-    async def door(exchange: Exchange, path: str, full_path: str) -> Response:
-        return await serving.answer(exchange, stage, path, full_path)
+    def door(exchange: Exchange, path: str, full_path: str) -> Response | Awaitable[Response]:
+        return serving.answer(exchange, stage, path, full_path)
 
     return door
 
@@ -52,15 +54,15 @@ class _HttpApi:
         self._serving = serving
         self.compiled = compiled
 
-    async def __call__(self, exchange: Exchange, address: ApiAddress) -> Response:
+    def __call__(self, exchange: Exchange, address: ApiAddress) -> Response | Awaitable[Response]:
         if self.compiled.is_address_disabled:
             return rendered(not_found())
         path = address.path
         first, slash, rest = path[1:].partition("/")
         stage = self.compiled.find_stage(first)
         if stage is not None and first != DEFAULT_STAGE:
-            return await self._serving.answer(exchange, stage, f"/{rest}", path if slash else f"{path}/")
+            return self._serving.answer(exchange, stage, f"/{rest}", path if slash else f"{path}/")
         stage = self.compiled.find_stage(DEFAULT_STAGE)
         if stage is None:
             return rendered(not_found())
-        return await self._serving.answer(exchange, stage, path, path)
+        return self._serving.answer(exchange, stage, path, path)

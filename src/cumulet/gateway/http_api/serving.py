@@ -1,7 +1,7 @@
 """The life of a request to an HTTP API, as one list of steps. A Refusal raised in any of them is what the client is told."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import orjson
 
@@ -9,7 +9,7 @@ from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.http import Response
 from cumulet.gateway.buckets import Buckets
-from cumulet.gateway.compression import compress_for_web
+from cumulet.gateway.compression import compress_for_web, may_be_compressed
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.function_urls import preflight, with_cors
 from cumulet.gateway.http_api.access import Access
@@ -38,11 +38,12 @@ class Serving:
         self._sink = sink
         self._buckets = Buckets(clock)
 
-    async def answer(self, exchange: Exchange, stage: Stage, path: str, full_path: str) -> Response:
-        """The answer of a deployed stage. `path` is what follows the stage, `full_path` what the client asked for, both as sent."""
-        request, cors = exchange.request, stage.cors
-        if cors is not None:
-            answer = preflight(request, cors)
+    def answer(self, exchange: Exchange, stage: Stage, path: str, full_path: str) -> Response | Awaitable[Response]:
+        """The answer of a deployed stage, at once where nothing has to be waited for. `path` is what follows the stage, `full_path`
+        what the client asked for, both as sent."""
+        request = exchange.request
+        if stage.cors is not None:
+            answer = preflight(request, stage.cors)
             if answer is not None:
                 answer.status = 204
                 answer.headers.append(("Apigw-Requestid", exchange.request_id))
@@ -61,36 +62,48 @@ class Serving:
             full_path=decoded(full_path),
             path_parameters=variables,
         )
-        response = await self._run(call, exchange)
-        if cors is not None:
-            response = with_cors(request, response, cors)
-        response.headers.append(("Apigw-Requestid", exchange.request_id))
-        if stage.log is not None:
-            self._log(call, response)
-        if self._is_compressing:
-            await compress_for_web(request, response)
-        return response
-
-    async def _run(self, call: Call, exchange: Exchange) -> Response:
         try:
-            if call.route is _NO_ROUTE:
-                raise not_found()
-            if len(call.request.body) > MAXIMUM_BODY_BYTES:
-                raise Refusal(413, "Request Entity Too Large")
-            self._throttle(call)  # before anything that costs: a flood asks no authorizer
-            await self.access.check(call, exchange)
+            waiting = self._admit(call, exchange)
+            if waiting is not None or route.integration is not None:
+                return self._run(call, waiting)
+            raise server_error("The route has no integration")
+        except Exception as error:
+            return self._finished(call, _failure(call, error))
+
+    def _admit(self, call: Call, exchange: Exchange) -> Awaitable[None] | None:
+        """Raises Refusal, at once or when what it returns is awaited."""
+        if call.route is _NO_ROUTE:
+            raise not_found()
+        if len(call.request.body) > MAXIMUM_BODY_BYTES:
+            raise Refusal(413, "Request Entity Too Large")
+        self._throttle(call)  # before anything that costs: a flood asks no authorizer
+        return self.access.check(call, exchange)
+
+    async def _run(self, call: Call, waiting: Awaitable[None] | None) -> Response:
+        try:
+            if waiting is not None:
+                await waiting
             before = self._clock.monotonic_s()
             try:
-                return await self._integrations.run(call)
+                response = await self._integrations.run(call)
             finally:
                 call.noted["integrationLatency"] = int((self._clock.monotonic_s() - before) * 1000)
-        except Refusal as refusal:
-            call.noted["error.message"] = refusal.message
-            call.noted["integrationErrorMessage"] = refusal.why
-            return rendered(refusal)
-        except Exception:
-            log.exception("bug while answering for an API", extra={"fields": {"request_id": call.request_id}})
-            return rendered(server_error("the node failed"))
+        except Exception as error:
+            response = _failure(call, error)
+        response = self._finished(call, response)
+        if self._is_compressing and may_be_compressed(response):
+            await compress_for_web(call.request, response)
+        return response
+
+    def _finished(self, call: Call, response: Response) -> Response:
+        """With the gateway's own headers, and in the access log."""
+        stage = call.stage
+        if stage.cors is not None:
+            response = with_cors(call.request, response, stage.cors)
+        response.headers.append(("Apigw-Requestid", call.request_id))
+        if stage.log is not None:
+            self._log(call, response)
+        return response
 
     def _throttle(self, call: Call) -> None:
         limit, stage = call.route.limit, call.stage
@@ -115,6 +128,16 @@ class Serving:
 
     def flush_authorizers(self, api_id: str, stage: str | None = None) -> None:
         self.access.flush(api_id, stage)
+
+
+def _failure(call: Call, error: Exception) -> Response:
+    """A Refusal as the client is told it; anything else is a bug."""
+    if not isinstance(error, Refusal):
+        log.error("bug while answering for an API", exc_info=error, extra={"fields": {"request_id": call.request_id}})
+        return rendered(server_error("the node failed"))
+    call.noted["error.message"] = error.message
+    call.noted["integrationErrorMessage"] = error.why
+    return rendered(error)
 
 
 def make_serving(
