@@ -63,12 +63,14 @@ class Soak:
         self.acknowledged: list[str] = []
         self.counts: Counter[str] = Counter()
         self.is_over = False
+        self.pids: list[int] = []
         self.start()
 
     def start(self) -> None:
         key = f"{KEY.access_key_id}:{KEY.secret}"
         options = ["--port", str(self.port), "--data", self.folder, "--root-key", key, "--durability", "os", "--quiet"]
         self.node = Node("-m", "cumulet.cli", "up", *options)
+        self.pids.append(self.node.process.pid)
         self.api = Lambda(self.node.url)
 
     async def deploy(self) -> None:
@@ -164,9 +166,10 @@ class Soak:
         return {
             "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
             "processes": len(tree_of(pid)),
-            "groups": _groups(pid),
+            "groups": _groups([pid]),
             "mounts": len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()),
-            "files": sum(len(files) for _, _, files in os.walk(f"{self.folder}/run")),
+            "files": sum(len(files) for place in ("run", "spool") for _, _, files in os.walk(f"{self.folder}/{place}")),
+            "links": _links(self.pids),
             "memory_mb": memory_kb([pid], "Pss") // 1024,
         }
 
@@ -186,9 +189,20 @@ def _function(name: str, code: str, memory_mb: int) -> dict:
     }
 
 
-def _groups(pid: int) -> int:
-    """Control groups of the node with that process id."""
-    return sum(1 for root, _, _ in os.walk("/sys/fs/cgroup") if f"/cumulet-{pid}" in root)
+def _groups(pids: list[int]) -> int:
+    """Control groups of the nodes with those process ids."""
+    names = tuple(f"/cumulet-{pid}-" for pid in pids)
+    return sum(1 for root, _, _ in os.walk("/sys/fs/cgroup") if any(name in root for name in names))
+
+
+def _links(pids: list[int]) -> int:
+    """Network links of nodes, in the machine's own network namespace."""
+    return sum(Path(f"/sys/class/net/cu{pid}").exists() for pid in pids)
+
+
+def _temporary() -> int:
+    """Entries of the machine's folder for temporary files that could be a node's. Others may use it too."""
+    return len([path for path in Path(tempfile.gettempdir()).glob("*") if "cumulet" in path.name])
 
 
 async def _idle(soak: Soak) -> dict[str, int]:
@@ -213,6 +227,7 @@ async def main(options) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
+        before = _temporary()
         soak = Soak(folder, port, options.seed)
         try:
             await soak.deploy()
@@ -237,7 +252,13 @@ async def main(options) -> None:
             emit(what="verdict", lost=sorted(lost), acknowledged=len(soak.acknowledged), held_first=first, held_last=last)
         finally:
             soak.node.__exit__()
-        emit(what="after the end", groups=_groups(soak.node.process.pid), runs_on=len(_survivors(folder)))
+        left = {
+            "groups": _groups(soak.pids),
+            "links": _links(soak.pids),
+            "runs_on": len(_survivors(folder)),
+            "temporary_files": _temporary() - before,
+        }
+        emit(what="after the end", nodes=len(soak.pids), **left)
 
 
 def _survivors(folder: str) -> list[int]:
