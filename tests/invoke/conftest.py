@@ -81,6 +81,7 @@ class PlainRuntimes:
 
     def __init__(self):
         self.handlers = {}
+        self.initialise = {}  # what else a handler's init does, given what writes to its output
         self.environments = []
         self.taken_mb = 0
         self.peak_mb = 10
@@ -88,6 +89,7 @@ class PlainRuntimes:
     async def start(self, spec, launch, output):
         await asyncio.sleep(0)
         handler = self.handlers[spec.handler]
+        self.initialise.get(spec.handler, lambda write: None)(lambda text: output(text.encode()))
         if isinstance(handler, Exception):
             raise handler
         environment = PlainEnvironment(launch.id, spec, handler, output, self.peak_mb)

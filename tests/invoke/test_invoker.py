@@ -7,6 +7,7 @@ import pytest
 
 from cumulet.invoke.faults import TooManyRequests
 from cumulet.invoke.keep_alive import Fixed
+from cumulet.runtimes.contract import Exit, InitError
 from cumulet.tenancy.quotas import Quota, Quotas
 
 
@@ -46,6 +47,15 @@ async def test_the_log_has_start_output_end_and_report(bench):
     ):
         assert part in report
     assert result.log_tail.decode() == "".join(bench.logged)
+
+
+async def test_a_record_of_several_lines_is_one_event(bench):
+    def talk(event, write):
+        for part in ("on\0", "\nand on\0\n", "\0\n", "end\nnext\0\n"):
+            write(part)
+
+    await bench.invoke(bench.define("f", talk))
+    assert bench.logged[1:-2] == ["on\nand on\n\nend\n", "next\n\n"]
 
 
 async def test_json_logs_are_documents_at_their_level(bench):
@@ -99,6 +109,32 @@ async def test_a_failing_init_is_the_first_answer(bench, init_error):
     result = await bench.invoke(bench.define("f", init_error()))
     assert result.function_error == "Unhandled" and json.loads(result.payload)["errorType"] == "Runtime.ImportModuleError"
     assert bench.invoker.pool.used_mb == 0
+
+
+async def test_what_a_failing_init_printed_is_in_the_log_and_its_tail(bench, init_error):
+    def failing(write):
+        write("[ERROR] no\0\nTraceback\nlast")
+        raise init_error()
+
+    spec = bench.define("f", None, timeout_s=3)
+    bench.runtimes.initialise["f"] = failing
+    result = await bench.invoke(spec, is_log_tail_wanted=True)
+    error, last, start, end, report = bench.logged
+    assert (error, last) == ("[ERROR] no\nTraceback\n", "last\n") and start.startswith("START ") and end.startswith("END ")
+    assert "Status: error\tError Type: Runtime.ImportModuleError" in report
+    assert result.log_tail.decode() == "".join(bench.logged)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (InitError("Runtime.ExitError", b"", 5.0, Exit(code=1)), "Runtime exited with error: exit status 1\nRuntime.ExitError\n"),
+        (InitError("Sandbox.Timedout", b"", 10_000.0, Exit(signal=9)), "Task timed out after 10.00 seconds"),
+    ],
+)
+async def test_the_log_says_how_an_init_ended(bench, error, told):
+    await bench.invoke(bench.define("f", error))
+    assert any(told in line for line in bench.logged)
 
 
 async def test_cancelling_ends_the_invocation_and_its_environment(bench):

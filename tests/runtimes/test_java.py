@@ -112,5 +112,7 @@ async def test_a_failing_init_says_why(bench, classes, handler, error_type):
 
 async def test_every_kit_of_the_machine_runs_functions(bench, classes):
     for major in KITS:
-        environment = await bench.start(classes, handler="example.Handlers::upper", **JAVA | {"runtime": f"java{major}"})
+        how = JAVA | {"runtime": f"java{major}", "environment": {"JAVA_OWN": "program"}}
+        environment = await bench.start(classes, handler="example.Handlers::upper", **how)
         assert (await bench.call(environment, b'"a"')).payload == b'"A"'
+    assert bench.output == b""  # nor has a JVM anything to say of its archive

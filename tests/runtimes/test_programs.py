@@ -48,6 +48,12 @@ async def test_console_lines_have_lambdas_form(bench):
 
 
 @node
+async def test_a_console_message_of_two_lines_is_one_record(bench):
+    await bench.run({"index.js": "exports.handler = async () => console.log('a\\nb');"}, runtime="nodejs20.x")
+    assert bench.output.endswith(b"\tINFO\ta\0\nb\n") and bench.output.count(b"\n") == 2
+
+
+@node
 @pytest.mark.parametrize(
     ("text", "error_type", "message"),
     [
@@ -97,6 +103,7 @@ def c_program(tmp_path_factory):
 
 async def test_a_c_program_answers_call_after_call(bench, c_program):
     environment = await bench.start({"bootstrap": c_program}, runtime="provided.al2023", executable=("bootstrap",))
+    assert 0.0 <= environment.init_ms == environment.phases["init"]
     for event in (b"{}", b'{"n": 1}'):
         assert json.loads((await bench.call(environment, event)).payload) == {"bytes": len(event)}
 

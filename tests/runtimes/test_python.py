@@ -54,6 +54,14 @@ def handler(e, c):
     assert lines[2].startswith("[WARNING]\t") and lines[2].endswith("\tlogged")
 
 
+async def test_an_error_with_its_stack_is_one_record(bench):
+    code = "import logging\ndef handler(e, c):\n  try: 1 / 0\n  except ZeroDivisionError: logging.exception('a\\nb')\n  raise ValueError('no')\n"
+    await bench.run({"index.py": code})
+    logged, raised = bench.output.replace(b"\0\n", b"|").decode().splitlines()
+    assert logged.startswith("[ERROR]\t") and "\ta|b|" in logged and logged.endswith("|ZeroDivisionError: division by zero")
+    assert raised.startswith("[ERROR] ValueError: no|Traceback (most recent call last):|  File ") and "raise ValueError('no')" in raised
+
+
 async def test_variables_and_paths_are_lambdas(bench):
     code = "import os, sys\ndef handler(e, c):\n    return [dict(os.environ), sys.path, os.getcwd()]\n"
     environ, path, cwd = json.loads(

@@ -4,6 +4,8 @@ import json
 import traceback
 from typing import Any, Dict, List, Optional
 
+from cumulet.guest import logs
+
 _OWN_FILES = ("python_runtime.py", "handler.py", "<frozen importlib")
 
 
@@ -33,10 +35,10 @@ def encode(error_document: Dict[str, Any]) -> bytes:
 
 
 def log_line(error_document: Dict[str, Any]) -> str:
-    """The document as it stands in the log, in one line: carriage returns keep the stack together."""
-    stack = "".join("\r" + line.replace("\n", "\r") for line in error_document["stackTrace"])
-    traced = "\rTraceback (most recent call last):" + stack if stack else ""
-    return "[ERROR] %s: %s%s" % (error_document["errorType"], error_document["errorMessage"], traced)
+    """The document as it stands in the log: one record."""
+    stack = "".join("\n" + line.rstrip("\n") for line in error_document["stackTrace"])
+    traced = "\nTraceback (most recent call last):" + stack if stack else ""
+    return logs.as_record("[ERROR] %s: %s%s" % (error_document["errorType"], error_document["errorMessage"], traced))
 
 
 def stack_of(error: BaseException) -> List[str]:

@@ -16,12 +16,17 @@ _LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERRO
 _STANDARD = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "aws_request_id", "taskName"}
 
 
+def as_record(text: str) -> str:
+    """Text of several lines as one record of the log: a zero byte before a newline says that it goes on."""
+    return text.rstrip("\n").replace("\n", "\0\n") + "\n"
+
+
 class LambdaLoggerHandler(logging.Handler):
     """Writes records to standard output. Named as in Lambda's runtime, where libraries look for it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            sys.stdout.write(self.format(record))
+            sys.stdout.write(as_record(self.format(record)))
         except Exception:
             self.handleError(record)
 

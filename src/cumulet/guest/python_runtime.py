@@ -54,7 +54,7 @@ def _or_init_error(channel: frames.Channel, step: Callable[[], Any]) -> Any:
         os._exit(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
     except BaseException as error:
         document = errors.document(error, "")
-        sys.stdout.write(errors.log_line(document) + "\n")
+        sys.stdout.write(errors.log_line(document))
         _flush()
         channel.send(frames.INIT_ERROR, {"error_type": document["errorType"]}, errors.encode(document))
         os._exit(1)
@@ -162,7 +162,7 @@ def _answer_error(channel: frames.Channel, request_id: str, error: BaseException
         _flush()
         os._exit(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
     document = errors.document(error, request_id)
-    sys.stdout.write(errors.log_line(document) + "\n")
+    sys.stdout.write(errors.log_line(document))
     _flush()
     channel.send(frames.ERROR, {"request_id": request_id, "error_type": document["errorType"]}, errors.encode(document))
 

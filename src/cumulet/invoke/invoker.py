@@ -35,6 +35,14 @@ _CALLS_A_ROUND = 16
 """Invocations that begin in one round of the event loop."""
 
 
+class FailedStart(InitError):
+    """An InitError with the output of what failed, whose tail belongs to the answer."""
+
+    def __init__(self, error: InitError, output: OutputLines) -> None:
+        super().__init__(error.error_type, error.payload, error.init_ms, error.exit)
+        self.output = output
+
+
 class LocalInvoker:
     """Runs functions in this node's own environments."""
 
@@ -146,8 +154,8 @@ class LocalInvoker:
             started = self._clock.monotonic_s()
             try:
                 member = await self._start_for_caller(spec)
-            except InitError as error:
-                return self._report_failed_init(spec, invocation, error)
+            except FailedStart as failed:
+                return self._report_failed_init(spec, invocation, failed)
             waited_ms = (self._clock.monotonic_s() - started) * 1000
             phases = {"queue": max(0.0, waited_ms - sum(member.environment.phases.values()))} | member.environment.phases
         try:
@@ -190,7 +198,7 @@ class LocalInvoker:
             status = "timeout"
             message = f"Task timed out after {spec.timeout_s:.2f} seconds"
             answer = Answer(error_document("Sandbox.Timedout", message, invocation.request_id), "Sandbox.Timedout")
-            last_line = reports.timeout_line(spec, invocation.request_id, self._clock.now_ms())
+            last_line = reports.timeout_line(invocation.request_id, spec.timeout_s, self._clock.now_ms())
         except EnvironmentLost as lost:
             member.is_retired = True
             environment.kill()
@@ -249,7 +257,7 @@ class LocalInvoker:
             self.pool.release(starting.result())
 
     async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False) -> Member:
-        """A new environment, leased to the caller. Raises InitError; its output is on its way to the log either way."""
+        """A new environment, leased to the caller. Raises FailedStart; its output is on its way to the log either way."""
         share = await self.pool.make_room(spec)
         return await self._start_in_room(spec, share, is_provisioned=is_provisioned)
 
@@ -262,6 +270,8 @@ class LocalInvoker:
             environment = await self._runtimes.start(spec, launch, output.feed)
         except BaseException as error:
             self.pool.abandon(spec)
+            if isinstance(error, InitError):
+                raise FailedStart(error, output) from error
             if isinstance(error, ProcessesUsedUp):
                 raise TooManyRequests(ACCOUNT_LIMIT_REASON) from None
             raise
@@ -289,16 +299,17 @@ class LocalInvoker:
 
         return OutputLines(self._clock.now_ms, emit, partial(self._log_rate.take, spec.account))
 
-    def _report_failed_init(self, spec: FunctionSpec, invocation: Invocation, error: InitError) -> InvocationResult:
+    def _report_failed_init(self, spec: FunctionSpec, invocation: Invocation, error: FailedStart) -> InvocationResult:
         """The init phase's error is the first invocation's answer."""
-        launch = self._launch(spec, is_provisioned=False)
-        output = self._open_output(spec, launch)
-        payload = error.payload
+        output, payload = error.output, error.payload
+        now_ms, exit_line, timeout_line = self._clock.now_ms(), None, None
         if error.error_type == "Sandbox.Timedout":
             message = f"Task timed out after {error.init_ms / 1000:.2f} seconds"
             payload = error_document("Sandbox.Timedout", message, invocation.request_id)
+            timeout_line = reports.timeout_line(invocation.request_id, error.init_ms / 1000, now_ms)
         elif error.exit is not None and error.error_type in ("Runtime.ExitError", "Runtime.OutOfMemory"):
             payload = exit_document(invocation.request_id, error.exit)[1]
+            exit_line = reports.exit_line(invocation.request_id, exit_words(error.exit))
         report = reports.Report(
             request_id=invocation.request_id,
             duration_ms=error.init_ms,
@@ -308,11 +319,13 @@ class LocalInvoker:
             error_type=error.error_type,
             phases={"init": error.init_ms},
         )
-        now_ms = self._clock.now_ms()
+        output.end_code()
         for line in (
             reports.start_line(spec, invocation.request_id, now_ms),
             reports.end_line(spec, invocation.request_id),
+            exit_line,
             reports.report_line(spec, report, now_ms),
+            timeout_line,
         ):
             _say(output, line, now_ms)
         output.emit()

@@ -1,5 +1,8 @@
 """From what user code writes to log lines: split, bounded, and the tail kept. Pure but for the time it is told.
 
+A zero byte before a newline says that the record goes on: the runtimes write their own records of several lines so, a stack trace
+for example, and each is one event of the log, as on Lambda.
+
 Lines of the platform's own wait for the code's next output or for the end of the call: a call that says nothing is one emission.
 """
 
@@ -27,6 +30,7 @@ class OutputLines:
         self._emit = emit
         self._rate = rate
         self._partial = bytearray()
+        self._searched = 0
         self._lines: LogLines = []
         self._tail = bytearray()
         self._left = MAX_CALL_BYTES
@@ -49,14 +53,18 @@ class OutputLines:
         self._left -= len(data)
         self._lines_left -= lines
         self._partial += data
-        start, now_ms = 0, self._now_ms()
-        while (end := self._partial.find(b"\n", start)) >= 0:
-            self._add(now_ms, bytes(self._partial[start : end + 1]))
-            start = end + 1
+        start, searched, now_ms = 0, self._searched, self._now_ms()
+        while (end := self._partial.find(b"\n", searched)) >= 0:
+            searched = end + 1
+            if end > start and not self._partial[end - 1]:
+                continue
+            self._add(now_ms, bytes(self._partial[start:searched]))
+            start = searched
         del self._partial[:start]
         while len(self._partial) >= MAX_LINE_BYTES:
             self._add(now_ms, bytes(self._partial[:MAX_LINE_BYTES]))
             del self._partial[:MAX_LINE_BYTES]
+        self._searched = len(self._partial)
         if start:
             self.emit()
         return pause_s
@@ -87,8 +95,11 @@ class OutputLines:
     def _end_line(self) -> None:
         self._add(self._now_ms(), bytes(self._partial) + b"\n")
         self._partial.clear()
+        self._searched = 0
 
     def _add(self, now_ms: int, line: bytes) -> None:
+        if 0 in line:
+            line = line.replace(b"\0\n", b"\n")
         self._tail += line
         if len(self._tail) > 4 * TAIL_BYTES:
             del self._tail[:-TAIL_BYTES]

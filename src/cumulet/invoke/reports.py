@@ -83,8 +83,8 @@ def report_line(spec: FunctionSpec, report: Report, now_ms: int) -> str | None:
     return "\t".join(parts) + "\t\n"
 
 
-def timeout_line(spec: FunctionSpec, request_id: str, now_ms: int) -> str:
-    return f"{timestamp(now_ms)} {request_id} Task timed out after {spec.timeout_s:.2f} seconds\n\n"
+def timeout_line(request_id: str, after_s: float, now_ms: int) -> str:
+    return f"{timestamp(now_ms)} {request_id} Task timed out after {after_s:.2f} seconds\n\n"
 
 
 def exit_line(request_id: str, words: str) -> str:

@@ -19,7 +19,8 @@ from cumulet.runtimes.discovery import Interpreter
 from cumulet.runtimes.process import JailFailed
 
 SOURCES = Path(cumulet.__file__).parent / "guest" / "java"
-_OPENED = ("java.lang", "java.util")
+_MANIFEST = "Main-Class: cumulet.Main\nAdd-Opens: java.base/java.lang java.base/java.util\n"
+"""Opened here and not on the command line: there, a JVM does without the archived modules, and newer ones complain of it in the log."""
 _LEAST_HEAP_MB = 32
 _BESIDE_HEAP_MB = 32
 
@@ -50,15 +51,14 @@ class JavaRuntimes:
 def java_argv(java: Interpreter, folder: Path, memory_mb: int) -> list[str]:
     """The command line: a heap that leaves room for what a JVM needs beside it. The channel becomes standard input."""
     heap_mb = max(_LEAST_HEAP_MB, memory_mb * 3 // 4 - _BESIDE_HEAP_MB)
-    command = [java.executable, f"-Xmx{heap_mb}m", "-Djava.io.tmpdir=/tmp", *_flags(folder), "cumulet.Main"]
+    command = [java.executable, f"-Xmx{heap_mb}m", "-Djava.io.tmpdir=/tmp", *_flags(folder)]
     return ["/bin/sh", "-c", 'exec "$0" "$@" 0<&3 3<&-', *command]
 
 
 def _flags(folder: Path) -> list[str]:
-    opened = [flag for package in _OPENED for flag in ("--add-opens", f"java.base/{package}=ALL-UNNAMED")]
     # One thread's collector and the first compiler only, as on Lambda: what starts fast matters more than what runs long.
     fast = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto"]
-    return [*fast, f"-XX:SharedArchiveFile={folder}/runtime.jsa", *opened, "-cp", f"{folder}/runtime.jar"]
+    return [*fast, f"-XX:SharedArchiveFile={folder}/runtime.jsa", "-jar", f"{folder}/runtime.jar"]
 
 
 def _sources() -> list[Path]:
@@ -67,7 +67,7 @@ def _sources() -> list[Path]:
 
 @functools.cache
 def _digest() -> str:
-    return hashlib.sha256(b"".join(source.read_bytes() for source in _sources())).hexdigest()[:12]
+    return hashlib.sha256(b"".join((_MANIFEST.encode(), *(source.read_bytes() for source in _sources())))).hexdigest()[:12]
 
 
 def _make(java: Interpreter, folder: Path) -> None:
@@ -78,6 +78,7 @@ def _make(java: Interpreter, folder: Path) -> None:
         compiler = str(Path(java.executable).parent / "javac")
         _run([compiler, "--release", "17", "-nowarn", "-d", str(part / "classes"), *map(str, _sources())])
         with zipfile.ZipFile(part / "runtime.jar", "w") as jar:
+            jar.writestr("META-INF/MANIFEST.MF", _MANIFEST)
             for path in sorted((part / "classes").rglob("*.class")):
                 jar.write(path, path.relative_to(part / "classes"))
         shutil.rmtree(part / "classes")
@@ -93,7 +94,7 @@ def _archive(java: Interpreter, folder: Path) -> None:
     """Without the archive everything works, only slower."""
     flags = [flag for flag in _flags(folder) if not flag.startswith("-XX:SharedArchiveFile")]
     try:
-        _run([java.executable, f"-XX:ArchiveClassesAtExit={folder}/runtime.jsa", *flags, "cumulet.Main", "--train"])
+        _run([java.executable, f"-XX:ArchiveClassesAtExit={folder}/runtime.jsa", *flags, "--train"])
     except JailFailed:
         (folder / "runtime.jsa").unlink(missing_ok=True)
 

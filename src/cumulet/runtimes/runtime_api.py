@@ -49,6 +49,7 @@ class RuntimeApiEnvironment:
         started = time.monotonic()
         await self._tree.jailed
         self.phases["jail"] = self._tree.jail_ms
+        jailed = time.monotonic()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._api.open()
@@ -62,7 +63,7 @@ class RuntimeApiEnvironment:
         except EnvironmentLost as lost:
             spent_ms = (time.monotonic() - started) * 1000
             raise InitError(*self._why_init_failed(lost.exit), spent_ms, lost.exit) from None
-        self.init_ms = (time.monotonic() - started) * 1000 - self._tree.jail_ms
+        self.init_ms = (time.monotonic() - jailed) * 1000
         self.phases["init"] = self.init_ms
         self._api.initialised(self.init_ms)
 

@@ -7,6 +7,7 @@ handed out. An extension that does not take its batches loses them, with a recor
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import urllib.parse
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,8 @@ from typing import Any
 from cumulet.runtimes.api_server import ApiConnection, ApiRequest, Refusal
 from cumulet.runtimes.extensions import Extension
 
+_LINE_END = re.compile(rb"(?<!\0)\n")
+"""A zero byte before a newline: the record goes on."""
 PATHS = {"/2022-07-01/telemetry": "telemetry", "/2020-08-15/logs": "logs"}
 _TYPES = frozenset(("platform", "function", "extension"))
 _HOSTS = frozenset(("sandbox.localdomain", "sandbox"))
@@ -123,10 +126,10 @@ class Telemetry:
             return
         buffer = self._lines[family]
         buffer += data
-        *lines, rest = bytes(buffer).split(b"\n")
+        *lines, rest = _LINE_END.split(bytes(buffer))
         self._lines[family] = bytearray(rest[-262_144:])
         for line in lines:
-            self.emit(family, line.decode("utf-8", "replace") + "\n")
+            self.emit(family, line.replace(b"\0\n", b"\n").decode("utf-8", "replace") + "\n")
 
     async def flush(self) -> None:
         """Send what waits, and wait until it is taken."""

@@ -47,7 +47,7 @@ function patchConsole() {
   const isJson = process.env.AWS_LAMBDA_LOG_FORMAT === "JSON";
   const least = isJson ? LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL ?? "INFO").toUpperCase()) : 0;
   const asText = (level, values) =>
-    write(`${new Date().toISOString()}\t${requestId ?? "undefined"}\t${level}\t${format(...values).replace(/\n/g, "\r")}\n`);
+    write(`${new Date().toISOString()}\t${requestId ?? "undefined"}\t${level}\t${format(...values).replaceAll("\n", "\0\n")}\n`);
   const asJson = (level, values) => {
     const entry = { timestamp: new Date().toISOString(), level, requestId };
     entry.message = values.length === 1 && typeof values[0] === "object" ? values[0] : format(...values);

@@ -125,7 +125,7 @@ module Cumulet
     end
 
     def log(document)
-      $stdout.write("Error raised from handler method\r#{JSON.generate(document)}\n")
+      $stdout.write("Error raised from handler method\0\n#{JSON.generate(document)}\n")
     end
 
     def send_frame(kind, head, body)

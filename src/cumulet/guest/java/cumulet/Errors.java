@@ -39,7 +39,7 @@ final class Errors {
 
     static void log(Map<String, Object> document) {
         StringBuilder text = new StringBuilder().append(document.get("errorMessage")).append(": ").append(document.get("errorType"));
-        for (Object frame : (List<?>) document.get("stackTrace")) text.append("\r\tat ").append(frame);
-        System.out.println(text.toString().replace('\n', '\r'));
+        for (Object frame : (List<?>) document.get("stackTrace")) text.append("\n\tat ").append(frame);
+        System.out.println(text.toString().replace("\n", "\0\n"));
     }
 }
