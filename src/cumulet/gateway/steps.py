@@ -7,8 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
-import orjson
-
 from cumulet.auth.credentials import FindCredential
 from cumulet.auth.faults import InvalidSignature
 from cumulet.auth.sigv4 import verify
@@ -21,6 +19,7 @@ from cumulet.gateway.exchange import Door, Exchange, Service
 from cumulet.gateway.execute_api import ExecuteApi
 from cumulet.gateway.metrics import Metrics
 from cumulet.gateway.nodelog import LineWriter
+from cumulet.gateway.refusals import plain_refusal, refusal
 from cumulet.gateway.routing import find_function_url, find_service
 from cumulet.wire import chunked
 from cumulet.wire.service import load_service
@@ -263,15 +262,11 @@ def _failure(exchange: Exchange, error: Exception) -> Response:
 
 
 def _refusal(exchange: Exchange, fault: Fault) -> Response:
-    """The fault in the protocol that the client speaks; plain JSON where that is not known."""
+    """The fault in the protocol that the client speaks."""
     if exchange.operation is not None:
         return exchange.operation.encode_fault(fault, exchange.request_id)
     if exchange.wire is not None:
         return exchange.wire.encode_fault(exchange.request, fault, exchange.request_id)
-    headers = [
-        ("Content-Type", "application/json"),
-        ("x-amzn-RequestId", exchange.request_id),
-        ("x-amzn-ErrorType", fault.code),
-        *fault.headers.items(),
-    ]
-    return Response(fault.status, headers, orjson.dumps({"__type": fault.code, "message": fault.message, **fault.fields}))
+    if exchange.door is not None:
+        return plain_refusal(fault, exchange.request_id)
+    return refusal(exchange.request, find_service(exchange.request, exchange.host) or "", fault, exchange.request_id)
