@@ -143,6 +143,17 @@ async def test_provisioned_concurrency_is_ready_when_the_invoker_says_so(world, 
     assert world.invoker.provisioned == {first: 0, second: 0}
 
 
+async def test_a_version_is_provisioned_by_itself_or_by_an_alias(world, refused):
+    await world.create(Publish=True)
+    await world("CreateAlias", FunctionName="hello", Name="live", FunctionVersion="1")
+    one = {"FunctionName": "hello", "ProvisionedConcurrentExecutions": 1}
+    for first, second in (("live", "1"), ("1", "live")):
+        await world("PutProvisionedConcurrencyConfig", **one, Qualifier=first)
+        async with refused("ResourceConflictException"):
+            await world("PutProvisionedConcurrencyConfig", **one, Qualifier=second)
+        await world("DeleteProvisionedConcurrencyConfig", FunctionName="hello", Qualifier=first)
+
+
 async def test_a_function_url_is_found_by_its_id(world, refused):
     await world.create()
     cors = {"AllowOrigins": ["*"], "MaxAge": 5}

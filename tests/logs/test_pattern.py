@@ -68,3 +68,9 @@ def test_any_text_is_a_pattern_or_is_refused(pattern, message):
 @given(st.text("abc xyz", min_size=1, max_size=10).filter(str.strip), st.text("abc xyz", max_size=30))
 def test_a_quoted_text_is_wanted_where_it_stands(text, message):
     assert compile_pattern(f'"{text}"')(message) == (text in message)
+
+
+def test_a_regular_expression_does_not_hold_up_the_node():
+    assert not compile_pattern("%(a+)+$%")("a" * 40 + "b")
+    with pytest.raises(InvalidParameter):
+        compile_pattern("%(?=a)%")

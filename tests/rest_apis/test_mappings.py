@@ -80,6 +80,14 @@ def test_a_failed_function_is_matched_by_its_message(api, function):
     assert api.call("POST", json={"fail": "unmatched"}).status_code == 200
 
 
+def test_a_selection_pattern_cannot_hold_up_the_node(api, function):
+    place = _function_method(api, function(RAW))
+    api.answer(place, "200")
+    api.answer(place, "500", selectionPattern="(e+)+$")
+    api.deploy()
+    assert api.call("POST", json={"fail": "e" * 60 + "!"}).status_code == 200
+
+
 def test_without_a_matching_response_the_configuration_is_at_fault(api, function):
     place = _function_method(api, function(RAW))
     api.answer(place, "404", selectionPattern="nothing like it")

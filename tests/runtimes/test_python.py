@@ -55,11 +55,22 @@ def handler(e, c):
 
 
 async def test_an_error_with_its_stack_is_one_record(bench):
-    code = "import logging\ndef handler(e, c):\n  try: 1 / 0\n  except ZeroDivisionError: logging.exception('a\\nb')\n  raise ValueError('no')\n"
+    code = """
+import logging
+def handler(e, c):
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logging.exception('a\\nb')
+    raise ValueError('no')
+"""
     await bench.run({"index.py": code})
     logged, raised = bench.output.replace(b"\0\n", b"|").decode().splitlines()
     assert logged.startswith("[ERROR]\t") and "\ta|b|" in logged and logged.endswith("|ZeroDivisionError: division by zero")
-    assert raised.startswith("[ERROR] ValueError: no|Traceback (most recent call last):|  File ") and "raise ValueError('no')" in raised
+    assert (
+        raised.startswith("[ERROR] ValueError: no|Traceback (most recent call last):|  File ")
+        and "raise ValueError('no')" in raised
+    )
 
 
 async def test_variables_and_paths_are_lambdas(bench):

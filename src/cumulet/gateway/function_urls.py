@@ -5,7 +5,6 @@ and CORS. Pure: resolving the URL, checking signatures and invoking happen elsew
 import base64
 import binascii
 import functools
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import orjson
 
 from cumulet.core.context import Principal
 from cumulet.core.http import Request, Response
+from cumulet.core.patterns import wildcards
 
 MAXIMUM_PAYLOAD_BYTES = 6 * 1024 * 1024
 _TEXT_TYPES = frozenset(("application/json", "application/javascript", "application/xml"))
@@ -264,6 +264,4 @@ def _origin_headers(origin: str, cors: Cors) -> list[tuple[str, str]]:
 
 def _origin_matches(pattern: str, origin: str) -> bool:
     """Exactly, or with `*` in the pattern standing for any run of characters (`https://*.example.com`)."""
-    if "*" not in pattern:
-        return pattern == origin
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), origin) is not None
+    return wildcards(pattern)(origin)

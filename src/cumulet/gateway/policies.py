@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cumulet.gateway.patterns import PatternError, compile_pattern
+from cumulet.core.patterns import PatternError, compile_pattern
 
 Verdict = Literal["allow", "deny", "none"]
 

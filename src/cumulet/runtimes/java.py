@@ -20,7 +20,7 @@ from cumulet.runtimes.process import JailFailed
 
 SOURCES = Path(cumulet.__file__).parent / "guest" / "java"
 _MANIFEST = "Main-Class: cumulet.Main\nAdd-Opens: java.base/java.lang java.base/java.util\n"
-"""Opened here and not on the command line: there, a JVM does without the archived modules, and newer ones complain of it in the log."""
+"""Opened here, not on the command line: there, a JVM does without its archived modules, and newer ones print that."""
 _LEAST_HEAP_MB = 32
 _BESIDE_HEAP_MB = 32
 

@@ -10,9 +10,9 @@ import orjson
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.errors import Fault
+from cumulet.core.patterns import PatternError, compile_pattern
 from cumulet.gateway import policies
 from cumulet.gateway.exchange import Exchange
-from cumulet.gateway.patterns import PatternError, compile_pattern
 from cumulet.gateway.policies import PolicyError, Question, Verdict
 from cumulet.gateway.rest_api import proxy
 from cumulet.gateway.rest_api.backends import Backends

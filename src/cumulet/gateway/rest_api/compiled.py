@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+from cumulet.core.patterns import PatternError, compile_pattern
 from cumulet.gateway.access_log import LogFormat, find_format
 from cumulet.gateway.rest_api.media import MediaTypes
 from cumulet.gateway.rest_api.routes import Routes
@@ -38,7 +40,7 @@ class CompiledResponse:
     """An integration response. `pattern` None: the default one. `headers` are {method response header: expression}."""
 
     status: int
-    pattern: re.Pattern[str] | None
+    pattern: Any
     headers: Mapping[str, str]
     templates: CompiledTemplates
     content_handling: str | None
@@ -297,11 +299,11 @@ def _compile_response(response: Document) -> CompiledResponse:
     )
 
 
-def _pattern(text: str | None) -> re.Pattern[str] | None:
+def _pattern(text: str | None) -> Any:
     """A selection pattern; one that is no regular expression matches nothing."""
     if not text:
         return None
     try:
-        return re.compile(text, re.DOTALL)
-    except re.error:
-        return re.compile(r"(?!)")
+        return compile_pattern(text)
+    except PatternError:
+        return compile_pattern(r"[^\s\S]")

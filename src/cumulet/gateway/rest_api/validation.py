@@ -13,7 +13,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT4
 
-from cumulet.gateway.patterns import PatternError, compile_pattern
+from cumulet.core.patterns import PatternError, compile_pattern
 from cumulet.gateway.rest_api.call import Call
 from cumulet.gateway.rest_api.compiled import CompiledDeployment
 from cumulet.gateway.rest_api.media import plain

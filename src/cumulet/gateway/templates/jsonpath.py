@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cumulet.gateway.patterns import PatternError, compile_pattern
+from cumulet.core.patterns import PatternError, compile_pattern
 
 _NAME = re.compile(r"[^\s.\[\]()*?@,:'\"=<>!&|]+")
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")

@@ -6,7 +6,7 @@ What Java would throw for (an index out of range, a wrong type) gives null, as V
 from collections.abc import Callable
 from typing import Any
 
-from cumulet.gateway.patterns import PatternError, compile_pattern
+from cumulet.core.patterns import PatternError, compile_pattern
 from cumulet.gateway.templates.errors import TemplateError
 from cumulet.gateway.templates.values import Callables, JavaList, QuietMap, are_equal, bounded, quieted, to_text
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cumulet.core.patterns import PatternError, compile_pattern
 from cumulet.core.place import Place
 from cumulet.gateway.access_log import LogFormat
-from cumulet.gateway.patterns import PatternError, compile_pattern
 from cumulet.gateway.rest_api.compiled import CompiledTemplates, function_of
 from cumulet.gateway.websocket_api.selection import Selection, compile_selection
 from cumulet.services.http_apis.live import LiveApi, LiveStage

@@ -6,7 +6,7 @@ import orjson
 from jsonschema.exceptions import SchemaError
 from referencing.exceptions import Unresolvable
 
-from cumulet.gateway.patterns import PatternError
+from cumulet.core.patterns import PatternError
 from cumulet.gateway.rest_api.validation import validator_of
 from cumulet.gateway.websocket_api.call import Refused, RouteCall, server_error
 from cumulet.gateway.websocket_api.compiled import DEFAULT_KEY

@@ -9,7 +9,12 @@ from cumulet.core.errors import NotImplementedFault
 from cumulet.core.operations import operation
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.services.functions.environments import Environments
-from cumulet.services.functions.errors import InvalidParameterValue, ProvisionedConcurrencyConfigNotFound, ResourceNotFound
+from cumulet.services.functions.errors import (
+    InvalidParameterValue,
+    ProvisionedConcurrencyConfigNotFound,
+    ResourceConflict,
+    ResourceNotFound,
+)
 from cumulet.services.functions.model import Function, Limits, LimitsOf
 from cumulet.services.functions.model_settings import Provisioned
 from cumulet.services.functions.names import LATEST, FunctionRef, Place, function_ref, place_of, unqualified
@@ -78,6 +83,7 @@ class ConcurrencyOperations:
             function, version = edit.get_function(ref.name), edit.get_target(ref)
             if version.version == LATEST:
                 raise InvalidParameterValue("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
+            _check_overlap(edit, ref, version.version)
             _check_room(edit, function, wanted, self._limits_of(place.account))
             edit.put_provisioned(wanted)
             return version.spec(place, reserved_concurrency=None)
@@ -187,6 +193,19 @@ def _wanted(view: View, name: str | None = None) -> list[tuple[FunctionSpec, int
         before = found.get(spec.pool_key, (spec, 0))[1]
         found[spec.pool_key] = (spec, before + each.requested)
     return list(found.values())
+
+
+def _check_overlap(view: View, ref: FunctionRef, version: str) -> None:
+    """A version is provisioned by itself or by aliases, not by both."""
+    if ref.qualifier != version:
+        if view.find_provisioned(ref.name, version) is not None:
+            raise ResourceConflict(
+                "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"
+            )
+        return
+    for alias in view.all_aliases(ref.name):
+        if alias.version == version and view.find_provisioned(ref.name, alias.name) is not None:
+            raise ResourceConflict("Version is pointed by a Provisioned Concurrency alias")
 
 
 def _check_room(view: View, function: Function, wanted: Provisioned, limits: Limits) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from cumulet.core import patterns
 from cumulet.services.logs.errors import InvalidParameter
 
 Wants = Callable[[str], bool]
@@ -71,8 +72,8 @@ def _contains(word: str) -> Wants:
 
 def _regex(text: str) -> Wants:
     try:
-        compiled = re.compile(text)
-    except re.error as error:
+        compiled = patterns.compile_pattern(text)
+    except patterns.PatternError as error:
         raise InvalidParameter(f"Invalid filter pattern: {error}") from None
     return lambda message: compiled.search(message) is not None
 
@@ -131,8 +132,8 @@ def _value_test(sign: str, wanted: str) -> Callable[[Any], bool]:
     if sign not in ("=", "!="):
         raise InvalidParameter(f"Invalid filter pattern: {wanted} is not a number")
     text = _unescape(wanted[1:-1]) if wanted.startswith('"') else wanted
-    like = re.compile(".*".join(re.escape(part) for part in text.split("*")), re.DOTALL)
-    return lambda value: (like.fullmatch(value if isinstance(value, str) else json.dumps(value)) is not None) is (sign == "=")
+    is_like = patterns.wildcards(text)
+    return lambda value: is_like(value if isinstance(value, str) else json.dumps(value)) is (sign == "=")
 
 
 def _number(value: Any) -> float | None:
