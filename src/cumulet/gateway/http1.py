@@ -6,9 +6,7 @@ requests.
 """
 
 import asyncio
-import functools
 import logging
-import re
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import httptools
 
 from cumulet.core.http import Request, Response, Upgrade
 from cumulet.gateway.http_heads import clean, close_body, header_lines, refusal, status_line
+from cumulet.gateway.request_head import Head, HeadRefused, RawHeaders, Target, check_version, read_head, read_target, with_host
 from cumulet.gateway.spool import Spool
 from cumulet.gateway.upgraded import UpgradedConnection
 
@@ -30,12 +29,11 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _NEVER = float("inf")
 _LINGER_S = 3.0
 _JOIN_BYTES = 65_536
+_KEPT_HEAD_BYTES = 4096
 _AT_ONCE = 16
 """How many requests that came together are answered before others have their turn."""
+_NO_HEAD = Head([], [], 0, 0, is_chunked=False, is_expecting=False, size=0)
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
-_TARGET = re.compile(r"[\x21\x22\x24-\x7e]+\Z")
-_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
-_ABSOLUTE = re.compile(r"https?://([^/?]+)(.*)\Z", re.IGNORECASE)
 
 
 class _RefusedError(Exception):
@@ -57,17 +55,6 @@ class _Turn:
     """Has the body until its turn comes; `request.body` is empty meanwhile."""
     answer: Response | Coroutine[None, None, Response] | None = None
     """What the handler said, where it was asked already."""
-
-
-@functools.lru_cache(maxsize=1024)
-def _lower_name(name: bytes) -> str:
-    return name.decode("latin-1").lower()
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_host(value: str) -> bool:
-    """Whether a Host header can be one: what others may take for a path, a user or a second host is none."""
-    return _HOST.match(value) is not None
 
 
 def _has_body(turn: _Turn, status: int) -> bool:
@@ -106,9 +93,13 @@ class Connection(asyncio.Protocol):
         self._is_refused = False
         self._unread_bytes = 0
         self._target = b""
-        self._headers: list[tuple[str, str]] = []
-        self._names: list[bytes] = []
-        self._head_bytes = 0
+        self._method = self._version = ""
+        self._raw: RawHeaders = []
+        self._known_raw: RawHeaders | None = None
+        self._head = _NO_HEAD
+        self._trailers = self._trailer_bytes = 0
+        self._known_target: tuple[bytes, bytes] | None = None
+        self._asked = Target("", "")
         self._body = b""
         self._spool: Spool | None = None
         self._body_bytes = 0
@@ -184,56 +175,58 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._is_in_message = True
         self._target = b""
-        self._headers = []
-        self._names = []
-        self._head_bytes = 0
-        self._body = b""
+        self._raw = []
         self.read_deadline = self._server.now + self._limits.head_s
 
     def on_url(self, part: bytes) -> None:
-        self._unread_bytes = 0
         self._target += part
         if len(self._target) > self._limits.target_bytes:
             self._stop(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_body:
+            self._drop_trailer(name, value)
+        else:
+            self._raw.append((name, value))
+
+    def _drop_trailer(self, name: bytes, value: bytes) -> None:
+        """Counted and dropped: nothing may be smuggled in after the head."""
         self._unread_bytes = 0
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self._limits.head_bytes or len(self._headers) >= self._limits.headers:
+        self._trailers += 1
+        self._trailer_bytes += len(name) + len(value) + 4
+        if self._trailer_bytes > self._limits.head_bytes or self._trailers > self._limits.headers:
             self._stop(431)
-        if not self._is_in_body:  # trailers are counted and dropped: nothing may be smuggled in after the head
-            self._headers.append((_lower_name(name), value.decode("latin-1")))
-            self._names.append(name)
 
     def on_headers_complete(self) -> None:
         self._is_in_body = True
-        length, is_chunked, hosts, is_expecting = 0, False, 0, False
-        for name, value in self._headers:
-            if name == "host":
-                hosts += 1 if _is_host(value) else 2
-            elif name == "content-length":
-                length = int(value)
-            elif name == "transfer-encoding":
-                if is_chunked or value.lower() != "chunked":
-                    self._stop(400)
-                is_chunked = True
-            elif name == "expect":
-                is_expecting = value.lower() == "100-continue"
-        version = self._parser.get_http_version()
-        if version == "1.1":
-            if hosts != 1:
-                self._stop(400)
-        elif version != "1.0" or is_chunked or hosts > 1:
-            self._stop(400)
-        if not _TARGET.match(self._target.decode("latin-1")):
-            self._stop(400)
-        if length > self._limits.body_bytes:
+        self._unread_bytes = 0
+        try:
+            self._read_head()
+        except HeadRefused as refused:
+            self._stop(refused.status)
+        head, limits = self._head, self._limits
+        if head.length > limits.body_bytes:
             self._stop(413)
-        if length or is_chunked:
+        if head.length or head.is_chunked:
+            self._trailers = self._trailer_bytes = 0
             self._body_since = self._server.now
-            self.read_deadline = self._server.now + self._limits.stall_s
-            if is_expecting and self._task is None and not self._turns:
+            self.read_deadline = self._server.now + limits.stall_s
+            if head.is_expecting and self._task is None and not self._turns:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _read_head(self) -> None:
+        """Clients that keep a connection ask much the same again: what was read before is not read anew. Raises HeadRefused."""
+        parser = self._parser
+        if self._raw != self._known_raw:
+            self._head = read_head(self._raw, self._limits)
+            self._known_raw = self._raw if self._head.size <= _KEPT_HEAD_BYTES else None
+        self._version = parser.get_http_version()
+        check_version(self._head, self._version)
+        asked = (parser.get_method(), self._target)
+        if asked != self._known_target:
+            self._method = _METHODS.get(asked[0]) or asked[0].decode("latin-1")
+            self._asked = read_target(self._target, self._method)
+            self._known_target = asked
 
     def on_body(self, data: bytes) -> None:
         self._unread_bytes = 0
@@ -271,33 +264,19 @@ class Connection(asyncio.Protocol):
         self._unread_bytes = 0
         self._is_in_message = self._is_in_body = False
         self.read_deadline = _NEVER
-        parser = self._parser
         body, size, spool = self._body, self._body_bytes, self._spool
         self._body, self._spool = b"", None
         self._body_bytes = 0  # counted in server.bodies_bytes until the turn is released
-        raw_method = parser.get_method()
-        method = _METHODS.get(raw_method) or raw_method.decode("latin-1")
-        path, query = self._split_target(method)
-        is_last = not parser.should_keep_alive()
+        is_last = not self._parser.should_keep_alive()
         if is_last:
             self._is_input_done = True
-        request = Request(method, path, query, self._headers, body, self._source_ip, self._scheme, self._names)
-        self._owe(_Turn(request, 200, is_last, parser.get_http_version() == "1.1", None, size, spool))
-
-    def _split_target(self, method: str) -> tuple[str, str]:
-        """(path, query) as sent. An absolute target (`GET http://host/path`) replaces the Host header, as RFC 9112 wants."""
-        target = self._target.decode("ascii")
-        if not target.startswith("/"):
-            if target == "*" and method == "OPTIONS":
-                return "*", ""
-            absolute = _ABSOLUTE.match(target)
-            if absolute is None or method == "CONNECT" or not _is_host(absolute[1]):
-                self._stop(400)
-            self._headers = [("host", absolute[1]), *[(n, v) for n, v in self._headers if n != "host"]]
-            self._names = [b"Host", *[name for name in self._names if name.lower() != b"host"]]
-            target = absolute[2] if absolute[2].startswith("/") else "/" + absolute[2]
-        path, _, query = target.partition("?")
-        return path, query
+        head, asked = self._head, self._asked
+        if asked.host is not None:
+            head = with_host(head, asked.host)
+        request = Request(self._method, asked.path, asked.query, head.headers, body, self._source_ip, self._scheme, head.names)
+        if self._known_raw is None and not self._parser.should_upgrade():
+            self._raw, self._head = [], _NO_HEAD  # large ones are not kept while a connection is idle
+        self._owe(_Turn(request, 200, is_last, self._version == "1.1", None, size, spool))
 
     def _stop(self, status: int) -> NoReturn:
         self._refusal = status
@@ -349,7 +328,7 @@ class Connection(asyncio.Protocol):
         """
         turn = self._turns[-1]
         assert turn.request is not None
-        if not turn.can_chunk or any(_forbids_upgrade(*header) for header in self._headers):
+        if not turn.can_chunk or any(_forbids_upgrade(*header) for header in self._head.headers):
             self._turns.pop()
             head = self._head_without_upgrade()
             self._parser = httptools.HttpRequestParser(self)
@@ -363,12 +342,9 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _head_without_upgrade(self) -> bytes:
-        method, version = self._parser.get_method(), self._parser.get_http_version().encode()
-        lines = [
-            b"%b: %b\r\n" % (name, value.encode("latin-1")) for name, (_, value) in zip(self._names, self._headers, strict=True)
-        ]
-        kept = [line for line, (name, _) in zip(lines, self._headers, strict=True) if name not in ("connection", "upgrade")]
-        return b"%b %b HTTP/%b\r\n%bConnection: close\r\n\r\n" % (method, self._target, version, b"".join(kept))
+        method, version = self._parser.get_method(), self._version.encode()
+        lines = [b"%b: %b\r\n" % line for line in self._raw if line[0].lower() not in (b"connection", b"upgrade")]
+        return b"%b %b HTTP/%b\r\n%bConnection: close\r\n\r\n" % (method, self._target, version, b"".join(lines))
 
     def _hand_over(self, response: Upgrade, read_ahead: bytes) -> None:
         """The connection leaves HTTP, and this object its socket. `run` is called even when the client has gone meanwhile."""
