@@ -54,9 +54,6 @@ class SimulatedEnvironment:
     def rest(self):
         self.idle_since_s = self.simulation.now_s
 
-    def weigh(self, cpu_share):
-        pass
-
     def kill(self):
         if not self.exited.is_done:
             self.exited.is_done = True
@@ -101,11 +98,10 @@ class Simulation:
             member = self.pool.lease(self.specs[at])
             if member is None:
                 self.cold[at] += 1
-                share = self.pool.make_room_now(self.specs[at])
-                if share is None:
+                if not self.pool.make_room_now(self.specs[at]):
                     self.refused += 1
                     continue
-                member = self.pool.add(self.environment(at), self.functions[at].cold_ms, share)
+                member = self.pool.add(self.environment(at), self.functions[at].cold_ms)
             order += 1
             heapq.heappush(ends, (arrival_s + self.functions[at].durations[turn], order, member))
 
@@ -116,11 +112,10 @@ class Simulation:
     def keep(self) -> None:
         self.pool.expire()
         while (spec := self.pool.pop_expected()) is not None:
-            share = self.pool.find_room(spec)
-            if share is not None:
+            if self.pool.find_room(spec):
                 at = int(spec.function_id)
                 self.prewarmed += 1
-                self.pool.release(self.pool.add(self.environment(at), self.functions[at].cold_ms, share, is_prewarmed=True))
+                self.pool.release(self.pool.add(self.environment(at), self.functions[at].cold_ms, is_prewarmed=True))
 
     def environment(self, at: int) -> SimulatedEnvironment:
         self.made += 1

@@ -59,6 +59,7 @@ from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.networks import Networks
 from cumulet.runtimes.node_runtimes import NodeRuntimes
 from cumulet.runtimes.packages import PackageCache
+from cumulet.sandbox import kernel
 from cumulet.services.functions import code
 from cumulet.services.functions.api import FunctionsService
 from cumulet.services.functions.model import Limits
@@ -77,7 +78,7 @@ from cumulet.tenancy.admission import Admission
 from cumulet.tenancy.quotas import Quota, Quotas, read_quotas
 
 _DRAIN_S, _WEBSOCKETS_DRAIN_S = 20.0, 10.0
-_PRIORITY = -10
+_PRIORITY, _SLICE_US = -10, 100
 """Above all functions, where the node may: what they do with the processor must not keep it from answering."""
 _ROLE_SESSION_S = 7 * 24 * 3600
 
@@ -109,7 +110,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
     weakness = wall.check(settings.wall)
     stop = _stop_on_signals()
     with contextlib.suppress(PermissionError):  # this thread alone, and the zygotes that it starts: what these fork sets it back
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+        kernel.set_priority(_PRIORITY, _SLICE_US)
     most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection is one; environments have their own
     clock, metrics, targets = SystemClock(), Metrics(), Targets()

@@ -23,7 +23,6 @@ class PlainEnvironment:
         self.init_ms, self.phases = 1.0, {"fork": 0.5, "jail": 0.5, "init": 1.0}
         self.calls_at_once = 1
         self.running = None
-        self.cpu_shares = []
         self.exited = asyncio.get_running_loop().create_future()
 
     async def invoke(self, call):
@@ -68,9 +67,6 @@ class PlainEnvironment:
     def max_memory_mb(self, ran_s):
         return self._peak_mb
 
-    def weigh(self, cpu_share):
-        self.cpu_shares.append(cpu_share)
-
     def expire(self):
         if self.running is not None:
             self.running.cancel()
@@ -93,7 +89,6 @@ class PlainRuntimes:
         if isinstance(handler, Exception):
             raise handler
         environment = PlainEnvironment(launch.id, spec, handler, output, self.peak_mb)
-        environment.launched_with = launch.cpu_share
         self.environments.append(environment)
         return environment
 

@@ -111,27 +111,6 @@ async def test_limits_of_one_account_are_not_another_s(make_bench):
     await asyncio.gather(*calls)
 
 
-async def test_environments_of_a_busy_account_share_what_a_single_one_has(make_bench):
-    bench = make_bench()
-    let_go = asyncio.Event()
-
-    async def hold(event, write):
-        await let_go.wait()
-
-    shares = bench.runtimes.environments
-    hog, victim = bench.define("hog", hold, account=HOG), bench.define("victim", hold, account=VICTIM)
-    calls = [asyncio.ensure_future(bench.invoke(hog)) for _ in range(32)]
-    calls.append(asyncio.ensure_future(bench.invoke(victim)))
-    async with asyncio.timeout(20):
-        while len(shares) < 33 or bench.invoker.pool.live < 33:
-            await asyncio.sleep(0.001)
-    hogs = [(each.cpu_shares or [each.launched_with])[-1] for each in shares if each.spec is hog]
-    victims = [(each.cpu_shares or [each.launched_with])[-1] for each in shares if each.spec is victim]
-    assert len(hogs) == 32 and 0.4 < sum(hogs) / sum(victims) <= 1.01
-    let_go.set()
-    await asyncio.gather(*calls)
-
-
 async def test_an_event_runs_though_another_account_has_more_events_than_can_run():
     held, ran = asyncio.Event(), []
 

@@ -90,6 +90,45 @@ async def test_an_accounts_group_weighs_what_the_account_does_and_goes_with_the_
     assert not any(Path(folder).exists() for group in (small, other) for _, folder in group)
 
 
+BUSY = {
+    "index.py": """
+import os, time
+
+def handler(event, context):
+    \"\"\"How long it had the one processor that all of them want.\"\"\"
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    until, used_s = time.monotonic() + 2, time.process_time()
+    while time.monotonic() < until:
+        pass
+    return time.process_time() - used_s
+"""
+}
+
+
+async def test_many_environments_of_one_account_get_no_more_of_a_processor_than_one_of_another(limited):
+    accounts = [OTHER, *["333333333333"] * 6]
+    environments = [await limited.start(BUSY, account=account, memory_mb=512) for account in accounts]
+    one, *many = [json.loads(each.payload) for each in await asyncio.gather(*map(limited.call, environments))]
+    assert one > 0.3 * (one + sum(many))
+
+
+SLICE = {
+    "index.py": """
+import ctypes, os
+
+def handler(event, context):
+    told, number = (ctypes.c_ulong * 6)(), 315 if os.uname().machine == "x86_64" else 275
+    assert ctypes.CDLL(None).syscall(number, 0, told, 48, 0) == 0
+    return [os.getpriority(os.PRIO_PROCESS, 0), told[3]]
+"""
+}
+
+
+async def test_environments_compute_in_short_turns(limited):
+    nice, slice_ns = json.loads((await limited.call(await limited.start(SLICE))).payload)
+    assert nice == 0 and slice_ns in (200_000, 0)  # 0: a kernel that does not tell
+
+
 async def test_groups_of_accounts_that_are_gone_go_when_there_are_many(monkeypatch):
     monkeypatch.setattr("cumulet.runtimes.account_groups._MOST_KEPT", 3)
     monkeypatch.setattr("cumulet.runtimes.account_groups._FRESH_S", 0.0)

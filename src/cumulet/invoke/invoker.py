@@ -17,8 +17,6 @@ from cumulet.invoke.keep_alive import KeepAlive
 from cumulet.invoke.output import OutputLines
 from cumulet.invoke.pool import Member, Pool
 from cumulet.invoke.room import MOST_WAITING
-from cumulet.invoke.weighing import Weighing
-from cumulet.invoke.weights import Share
 from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, FunctionSpec, InitError, Launch, ProcessesUsedUp, Runtimes
 from cumulet.runtimes.faults import error_document, exit_document, exit_words
 from cumulet.tenancy.limits import HoldBack, LogRate
@@ -79,7 +77,6 @@ class LocalInvoker:
         self.concurrency = Concurrency(lambda account: quotas.of(account).concurrency)
         self.pool = Pool(clock, memory_budget_mb, keep_alive, quotas.weight_of, most_waiting)
         self.pool.on_lost = self._on_lost
-        self.pool.on_weighed = Weighing().change
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
         """See the contract."""
@@ -258,13 +255,11 @@ class LocalInvoker:
 
     async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False) -> Member:
         """A new environment, leased to the caller. Raises FailedStart; its output is on its way to the log either way."""
-        share = await self.pool.make_room(spec)
-        return await self._start_in_room(spec, share, is_provisioned=is_provisioned)
+        await self.pool.make_room(spec)
+        return await self._start_in_room(spec, is_provisioned=is_provisioned)
 
-    async def _start_in_room(
-        self, spec: FunctionSpec, share: Share, *, is_provisioned: bool = False, is_prewarmed: bool = False
-    ) -> Member:
-        launch = self._launch(spec, is_provisioned, share.cores)
+    async def _start_in_room(self, spec: FunctionSpec, *, is_provisioned: bool = False, is_prewarmed: bool = False) -> Member:
+        launch = self._launch(spec, is_provisioned)
         output = self._open_output(spec, launch)
         try:
             environment = await self._runtimes.start(spec, launch, output.feed)
@@ -277,9 +272,9 @@ class LocalInvoker:
             raise
         self._outputs[environment.id] = output
         cold_ms = sum(environment.phases.values())
-        return self.pool.add(environment, cold_ms, share, is_provisioned=is_provisioned, is_prewarmed=is_prewarmed)
+        return self.pool.add(environment, cold_ms, is_provisioned=is_provisioned, is_prewarmed=is_prewarmed)
 
-    def _launch(self, spec: FunctionSpec, is_provisioned: bool, cpu_share: float | None = None) -> Launch:
+    def _launch(self, spec: FunctionSpec, is_provisioned: bool) -> Launch:
         name = secrets.token_hex(16)
         day = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).strftime("%Y/%m/%d")
         return Launch(
@@ -290,7 +285,6 @@ class LocalInvoker:
             initialization_type="provisioned-concurrency" if is_provisioned else "on-demand",
             # Lambda gives the first try 10 s and, when that fails, a second one within the function's own timeout.
             init_timeout_s=max(_INIT_LIMIT_S, float(spec.timeout_s)),
-            cpu_share=cpu_share,
         )
 
     def _open_output(self, spec: FunctionSpec, launch: Launch) -> OutputLines:
@@ -352,15 +346,14 @@ class LocalInvoker:
 
     def _start_prewarming(self, spec: FunctionSpec) -> None:
         """Ahead of a call, where there is room for it without evicting anyone."""
-        share = self.pool.find_room(spec)
-        if share is not None:
-            task = asyncio.get_running_loop().create_task(self._prewarm(spec, share))
+        if self.pool.find_room(spec):
+            task = asyncio.get_running_loop().create_task(self._prewarm(spec))
             self._prewarming.add(task)
             task.add_done_callback(self._prewarming.discard)
 
-    async def _prewarm(self, spec: FunctionSpec, share: Share) -> None:
+    async def _prewarm(self, spec: FunctionSpec) -> None:
         with contextlib.suppress(InitError, Fault):  # the call will tell, if it comes
-            self.pool.release(await self._start_in_room(spec, share, is_prewarmed=True))
+            self.pool.release(await self._start_in_room(spec, is_prewarmed=True))
             self.started_ahead += 1
 
     async def _provision(self, key: tuple[str, str, str]) -> None:

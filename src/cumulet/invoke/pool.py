@@ -13,7 +13,6 @@ from cumulet.invoke.greedy_dual import GreedyDual
 from cumulet.invoke.keep_alive import Fixed, History, KeepAlive
 from cumulet.invoke.room import MOST_WAITING, Room
 from cumulet.invoke.timetable import Timetable
-from cumulet.invoke.weights import Share, Weights
 from cumulet.runtimes.contract import Environment, FunctionSpec
 from cumulet.tenancy.fair_queue import WeightOf
 
@@ -45,8 +44,6 @@ class Member:
     environment: Environment
     shelf: Shelf
     cold_ms: float
-    size_mb: int
-    scale: int
     is_provisioned: bool = False
     is_retired: bool = False
     is_idle: bool = False
@@ -85,11 +82,9 @@ class Pool:
         self._shelves: dict[PoolKey, Shelf] = {}
         self._members: dict[str, Member] = {}
         self._ranking: GreedyDual[Member] = GreedyDual()
-        self._weights: Weights[Member] = Weights(weight_of)
         self._idle = 0
         self.room = Room(budget_mb, self._evict_least, weight_of, most_waiting)
         self.on_lost: Callable[[Member], None] = lambda member: None
-        self.on_weighed: Callable[[list[tuple[Member, float]]], None] = lambda changes: None
 
     @property
     def used_mb(self) -> int:
@@ -125,36 +120,32 @@ class Pool:
                 return member
         return None
 
-    async def make_room(self, spec: FunctionSpec) -> Share:
-        """Room for one that will be started, and what share of the processor it starts with: it is at work from now on. Raises
-        ServiceUnavailable, TooManyRequests."""
+    async def make_room(self, spec: FunctionSpec) -> None:
+        """Room for one that will be started. Raises ServiceUnavailable, TooManyRequests."""
         await self.room.take(spec)
-        return self._weights.begin_start(spec.account, spec.memory_mb)
 
-    def make_room_now(self, spec: FunctionSpec) -> Share | None:
-        """The same without waiting; None when there is no room to be made."""
-        return self._weights.begin_start(spec.account, spec.memory_mb) if self.room.take_now(spec) else None
+    def make_room_now(self, spec: FunctionSpec) -> bool:
+        """The same without waiting; False when there is no room to be made."""
+        return self.room.take_now(spec)
 
-    def find_room(self, spec: FunctionSpec) -> Share | None:
-        """The same when there is room without evicting anyone; None when there isn't."""
-        return self._weights.begin_start(spec.account, spec.memory_mb) if self.room.take_free(spec) else None
+    def find_room(self, spec: FunctionSpec) -> bool:
+        """The same when there is room without evicting anyone; False when there isn't."""
+        return self.room.take_free(spec)
 
     def abandon(self, spec: FunctionSpec) -> None:
         """It could not be started."""
-        self._weights.end_start(spec.account, spec.memory_mb)
         self.room.give_back(spec)
 
     def add(
         self,
         environment: Environment,
         cold_ms: float,
-        share: Share,
         *,
         is_provisioned: bool = False,
         is_prewarmed: bool = False,
     ) -> Member:
-        """A new environment, leased to whoever made it, started with the share that `make_room` gave: for a call, or kept on
-        purpose, or ahead of a call that is expected."""
+        """A new environment, for which there was room, leased to whoever made it: for a call, or kept on purpose, or ahead of a
+        call that is expected."""
         spec = environment.spec
         shelf = self._shelves.get(spec.pool_key)
         if shelf is None:
@@ -163,12 +154,11 @@ class Pool:
             self._absent.pop(spec.pool_key, None)
             self._prewarms.drop(spec.pool_key)
         shelf.live += 1
-        member = Member(environment, shelf, cold_ms, spec.memory_mb, share.scale, is_provisioned, is_prewarmed=is_prewarmed)
+        member = Member(environment, shelf, cold_ms, is_provisioned, is_prewarmed=is_prewarmed)
         if not is_provisioned and not is_prewarmed:
             member.is_called = True
             shelf.history.begin(self._clock.monotonic_s())
         self._members[environment.id] = member
-        self._weights.end_start(spec.account, spec.memory_mb)
         self._begin(member)
         environment.exited.add_done_callback(lambda _: self._forget(member))
         return member
@@ -292,15 +282,12 @@ class Pool:
         member.calls = 1
         if member.environment.calls_at_once > 1:
             member.shelf.shared.append(member)
-        if changes := self._weights.begin(member.environment.spec.account, member):
-            self.on_weighed(changes)
 
     def _end(self, member: Member) -> bool:
         """One call less; False while there are others."""
         member.calls -= 1
         if member.calls:
             return False
-        self._weights.end(member.environment.spec.account, member)
         if member.environment.calls_at_once > 1:
             member.shelf.shared.remove(member)
         return True

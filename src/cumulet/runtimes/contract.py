@@ -127,8 +127,7 @@ class Launch:
     """What an environment is told beside its spec. `id` is a 32-digit hexadecimal name, also the end of its log stream's.
 
     `endpoint` is where the node answers AWS calls, "" where it cannot be reached; `credentials` (key id, secret, session token) are
-    those of the role. `init_timeout_s` bounds the init phase. `cpu_share` is the environment's share of the processor, in cores,
-    when there is too little of it; None: by its memory size.
+    those of the role. `init_timeout_s` bounds the init phase.
     """
 
     id: str
@@ -137,7 +136,6 @@ class Launch:
     credentials: tuple[str, str, str]
     initialization_type: Literal["on-demand", "provisioned-concurrency", "snap-start"] = "on-demand"
     init_timeout_s: float = 10.0
-    cpu_share: float | None = None
 
 
 class Environment(Protocol):
@@ -171,10 +169,6 @@ class Environment(Protocol):
     def kill(self) -> None:
         """SIGKILL to the whole tree: at once, or, the first time, after the shutdown phase of extensions that asked for one;
         `exited` tells when it is gone. May be called twice."""
-        ...
-
-    def weigh(self, cpu_share: float) -> None:
-        """Change the environment's share of the processor; see `Launch`."""
         ...
 
     def max_memory_mb(self, ran_s: float) -> int:

@@ -95,7 +95,6 @@ def jail_of(
     group: Group,
     number: int,
     is_shell: bool = False,
-    cpu_share: float | None = None,
 ) -> Jail:
     """The jail of the node's `number`-th environment. `code` and `layers` are names of folders of unpacked archives; without them
     their places are left bare. A shell keeps all archives in sight, to fill them when it is known whose environment it becomes."""
@@ -109,7 +108,7 @@ def jail_of(
         base=base.key,
         mounts=tuple(mounts),
         taken_off=(*([SEEN_PROC] if _WANTS_SEEN_PROC else []), *([] if is_shell else [PACKAGES])),
-        limits=limits_of(spec, cpu_share),
+        limits=limits_of(spec),
         cgroup=group,
         hostname="environment",
         uid=uid,
@@ -124,11 +123,9 @@ def _in_base(target: str) -> str:
     return _KEPT + target if target.startswith(("/tmp/", "/dev/shm/")) else target
 
 
-def limits_of(spec: FunctionSpec, cpu_share: float | None = None) -> Limits:
-    """`cpu_share` None: as on Lambda, by the memory size alone."""
-    if cpu_share is None:
-        cpu_share = max(spec.memory_mb / CORE_MB, 0.02)
-    return Limits(memory_bytes=spec.memory_mb << 20, pids=PROCESSES, cpu_share=cpu_share)
+def limits_of(spec: FunctionSpec) -> Limits:
+    """As on Lambda the memory size says how much of a core a function gets; here, of what its account gets."""
+    return Limits(memory_bytes=spec.memory_mb << 20, pids=PROCESSES, cpu_share=spec.memory_mb / CORE_MB)
 
 
 _RLIMIT_NPROC, _RLIMIT_NOFILE = 6, 7

@@ -169,8 +169,6 @@ class NodeRuntimes:
             shell.close()
             raise
         self._keep(environment, shell.tree)
-        if launch.cpu_share is not None:
-            environment.weigh(launch.cpu_share)
         launch = replace(launch, initialization_type="snap-start")
         environment.specialise(variables_of(spec, launch, python_version=plan.python_version))
         try:
@@ -232,14 +230,10 @@ class NodeRuntimes:
         environment = FramedEnvironment(launch.id, spec, shell.tree, phases)
         try:
             if plan.is_forked:  # it waits at a gate until its jail is filled
-                shell.order(
-                    places, limits_of(spec, launch.cpu_share), 0 if spec.ephemeral_mb == _SHELL_TMP_MB else spec.ephemeral_mb << 20
-                )
+                shell.order(places, limits_of(spec), 0 if spec.ephemeral_mb == _SHELL_TMP_MB else spec.ephemeral_mb << 20)
             else:
                 shell.order(places)
                 await shell.tree.specialised
-                if launch.cpu_share is not None:
-                    shell.tree.weigh(launch.cpu_share)
             await asyncio.get_running_loop().create_connection(lambda: environment, sock=shell.channel)
         except BaseException:
             shell.close()
@@ -326,7 +320,7 @@ class NodeRuntimes:
         policy, _ = self._networks.policy_of(spec)
         base = self._base_of(runtime, policy)
         layers_name = layers.name if layers is not None else None
-        jail = jail_of(spec, base, code=code.name, layers=layers_name, group=group, number=number, cpu_share=launch.cpu_share)
+        jail = jail_of(spec, base, code=code.name, layers=layers_name, group=group, number=number)
         request = {
             "environment": variables_of(spec, launch, python_version=plan.python_version),
             "argv": plan.argv(code, layers),

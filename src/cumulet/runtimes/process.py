@@ -144,11 +144,6 @@ class ProcessTree:
             raise ConnectionError("the environment is gone")
         return answer.result()
 
-    def weigh(self, cpu_share: float) -> None:
-        """Change its share of the processor."""
-        if self._pidfd >= 0:
-            cgroup.weigh(self._group, cpu_share)
-
     def max_memory_mb(self, ran_s: float) -> int:
         """The peak, read again when the code has run for long enough since to have filled many pages."""
         self._ran_unread_s += ran_s

@@ -104,9 +104,6 @@ class RuntimeApiEnvironment:
     def wake(self) -> None:
         self._tree.wake()
 
-    def weigh(self, cpu_share: float) -> None:
-        self._tree.weigh(cpu_share)
-
     def max_memory_mb(self, ran_s: float) -> int:
         return self._tree.max_memory_mb(ran_s)
 

@@ -163,14 +163,6 @@ def below(group: Group, name: str) -> Group:
     return tuple((controller, os.path.join(folder, name)) for controller, folder in group)
 
 
-def weigh(group: Group, cpu_share: float) -> None:
-    """Change a group's share of the processor, where that can be had."""
-    for controller, folder in group:
-        name = {"cpu": "cpu.shares", "unified": "cpu.weight"}.get(controller)
-        if name:
-            _try_write(folder, name, _weight(controller, cpu_share))
-
-
 def _weight(controller: str, cpu_share: float) -> str:
     if controller == "cpu":
         return str(max(2, min(262144, int(1024 * cpu_share))))

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -13,6 +14,7 @@ X86_64 = os.uname().machine == "x86_64"
 _PIVOT_ROOT = 155 if X86_64 else 41
 _CAPSET = 126 if X86_64 else 91
 _PIDFD_OPEN = 434
+_SCHED_SETATTR = 314 if X86_64 else 274
 
 
 def _checked(result: int, what: str) -> int:
@@ -52,6 +54,14 @@ def prctl(option: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> int:
 
 def pidfd_open(pid: int) -> int:
     return _checked(_libc.syscall(_PIDFD_OPEN, pid, 0), "pidfd_open")
+
+
+def set_priority(nice: int, slice_us: int) -> None:
+    """How nice the calling thread is, and for how long it may run, 100 us to 100 ms, before it is another's turn: the shorter, the
+    sooner who wakes meanwhile gets on. Linux before 6.12 chooses the latter itself. What is started from here has both too."""
+    attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, nice, 0, slice_us * 1000, 0, 0)
+    if _libc.syscall(_SCHED_SETATTR, 0, attributes, 0) < 0:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)  # a sandbox that has no such call, or refuses it
 
 
 def capset_none() -> None:
