@@ -14,24 +14,28 @@ import sys
 import time
 from typing import Any, Dict, Tuple
 
-from cumulet.guest import extensions, shell, snapshot
-from cumulet.sandbox import enter, freezer, jail, privileges
+from cumulet.guest import extensions, python_runtime, shell, snapshot
+from cumulet.sandbox import enter, freezer, jail, kernel, privileges
 
 
-def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, status_fd: int, net: int = -1) -> None:
-    """Become the environment that `launch` describes, in a copy of the tree `base` and in the network `net`. Never returns."""
-    status = socket.socket(fileno=status_fd)
+def run(launch: Dict[str, Any], base: enter.MadeBase, channel_fd: int, output_fd: int, status_fd: int, net: int = -1) -> None:
+    """Become the environment that `launch` describes, in a copy of the tree `base` and in the network `net`. Never returns.
+
+    This process is a copy of the zygote, and each page that it is the first to write on is copied for it: that is most of what a
+    start costs, so that little is done here that could be done before.
+    """
+    status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, status_fd)
     try:
         enter.die_with_parent()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        kernel.ignore_signal(signal.SIGCHLD, False)
         os.setsid()
+        walls = jail.from_json(launch["jail"])
         start = _start_shell if launch.get("is_shell") else _start
-        pid, beside = start(launch, base, net, channel_fd, output_fd, status)
+        pid, beside = start(launch, walls, base, net, channel_fd, output_fd, status)
         enter.die_with_parent()  # again: who changes ids loses that wish, and a frozen environment notices nothing by itself
         os.close(channel_fd)
         os.close(output_fd)
-        if beside or not freezer.can_freeze(jail.from_json(launch["jail"]).cgroup):
+        if beside or not freezer.can_freeze(walls.cgroup):
             extensions.obey(status, pid)
         _reap(pid, beside, status)
     except jail.JailError as error:
@@ -43,13 +47,18 @@ def run(launch: Dict[str, Any], base: int, channel_fd: int, output_fd: int, stat
 
 
 def _start(
-    launch: Dict[str, Any], base: int, net: int, channel_fd: int, output_fd: int, status: socket.socket
+    launch: Dict[str, Any],
+    walls: jail.Jail,
+    base: enter.MadeBase,
+    net: int,
+    channel_fd: int,
+    output_fd: int,
+    status: socket.socket,
 ) -> Tuple[int, Dict[int, str]]:
     """Enter the jail and start the extensions and then the runtime: its pid, and theirs with their names."""
     started = time.monotonic()
-    enter.enter(jail.from_json(launch["jail"]), base, net, functools.partial(_hand_over, status, "ear"))
-    jail_ms = (time.monotonic() - started) * 1000
-    _tell(status, {"jailed": jail_ms})
+    enter.enter(walls, base, net, functools.partial(_hand_over, status, "ear"))
+    status.send(b'{"jailed": %f}' % ((time.monotonic() - started) * 1000))
     if launch["serves_runtime_api"]:
         launch["environment"]["AWS_LAMBDA_RUNTIME_API"] = _listen(status)
     privileges.hide()  # before any of the function's code runs: it has the same ids
@@ -57,7 +66,7 @@ def _start(
     if launch["extensions"]:
         beside = extensions.start(launch["extensions"], launch["environment"], status)
         extensions.wait_for_start(status, beside)
-    pid = os.fork()
+    pid = kernel.fork()
     if pid == 0:
         status.close()
         _become_runtime(launch, channel_fd, output_fd)
@@ -65,15 +74,21 @@ def _start(
 
 
 def _start_shell(
-    launch: Dict[str, Any], base: int, net: int, channel_fd: int, output_fd: int, status: socket.socket
+    launch: Dict[str, Any],
+    walls: jail.Jail,
+    base: enter.MadeBase,
+    net: int,
+    channel_fd: int,
+    output_fd: int,
+    status: socket.socket,
 ) -> Tuple[int, Dict[int, str]]:
     def start(gate: int) -> None:
         status.close()
         _become_runtime(launch, channel_fd, output_fd, gate)
 
     before_drop = functools.partial(snapshot.start_maker, status) if launch.get("is_template") else None
-    build = functools.partial(enter.build, base=base, net=net, hand_over=functools.partial(_hand_over, status, "ear"))
-    return shell.become(launch, build, status, start, before_drop), {}
+    settings = enter.build(walls, base, net, functools.partial(_hand_over, status, "ear"), is_changed_later=True)
+    return shell.become(launch, walls, settings, status, start, before_drop), {}
 
 
 def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gate: int = -1) -> None:
@@ -89,8 +104,7 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gat
             gate = os.dup2(gate, 4, inheritable=False) if gate != 4 else gate
         os.closerange(5 if gate == 4 else 4, 1 << 16)
         privileges.show()
-        os.environ.clear()
-        os.environ.update(launch["environment"])
+        python_runtime.take_environment(launch["environment"])
         if launch["argv"]:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and a program would go on ignoring it
             try:
@@ -103,9 +117,8 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gat
             from cumulet.guest.web import program
 
             program.serve(socket.socket(fileno=3), launch["web"], is_alone=launch["jail"].get("network", "host") != "host")
-        from cumulet.guest import python_runtime
-
-        python_runtime.serve(socket.socket(fileno=3), gate, is_template=bool(launch.get("is_template")))
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, 3)
+        python_runtime.serve(channel, gate, is_template=bool(launch.get("is_template")))
     except BaseException:
         import traceback
 

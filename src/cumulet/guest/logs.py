@@ -57,15 +57,19 @@ class _JsonFormatter(logging.Formatter):
 
 
 def set_up() -> None:
+    """In text, as most functions want it."""
     handler = LambdaLoggerHandler()
     handler.addFilter(_RequestIdFilter())
-    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
-        handler.setFormatter(_JsonFormatter())
-        logging.getLogger().setLevel(_LEVELS.get(os.environ.get("AWS_LAMBDA_LOG_LEVEL", "INFO").upper(), logging.INFO))
-    else:
-        formatter = logging.Formatter(
-            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n", "%Y-%m-%dT%H:%M:%S"
-        )
-        formatter.converter = time.gmtime
-        handler.setFormatter(formatter)
+    formatter = logging.Formatter(
+        "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n", "%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
     logging.getLogger().addHandler(handler)
+
+
+def choose_format() -> None:
+    """As the function's configuration says, after `set_up`."""
+    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
+        logging.getLogger().handlers[0].setFormatter(_JsonFormatter())
+        logging.getLogger().setLevel(_LEVELS.get(os.environ.get("AWS_LAMBDA_LOG_LEVEL", "INFO").upper(), logging.INFO))

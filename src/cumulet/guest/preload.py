@@ -1,5 +1,9 @@
 """What a zygote imports ahead, so that no environment pays for it: the runtime itself, and what most handlers import."""
 
+import os
+import sys
+import time
+
 
 def load() -> None:
     import base64  # noqa: F401
@@ -19,7 +23,6 @@ def load() -> None:
     import site
     import tempfile  # noqa: F401
     import threading  # noqa: F401
-    import time  # noqa: F401
     import traceback  # noqa: F401
     import typing  # noqa: F401
     import urllib.parse  # noqa: F401
@@ -31,3 +34,38 @@ def load() -> None:
     # The interpreter was started without `site`, to keep the machine's packages out; people still expect exit() and help().
     site.setquit()
     site.sethelper()
+
+
+def prepare(package_parent: str) -> None:
+    """Make what a runtime would else make first thing in its own pages: what is the same for all functions, or for nearly all.
+
+    `package_parent` is the folder from which this package was imported: nothing is, once user code runs.
+    """
+    from cumulet.guest import logs, python_runtime
+
+    for path in [path for path in sys.path_importer_cache if path.startswith(package_parent)]:
+        del sys.path_importer_cache[path]
+    sys.argv = ["/var/runtime/bootstrap"]
+    os.environ.clear()
+    os.environ["TZ"] = python_runtime.TIME_ZONE
+    time.tzset()
+    logs.set_up()
+    _open_streams()
+
+
+def _open_streams() -> None:
+    """Standard streams as an environment has them: on pipes, written through at each line. It only puts its own in their place."""
+    own = {1: os.dup(1), 2: os.dup(2)}
+    pipe = os.pipe()
+    for number in own:
+        os.dup2(pipe[1], number)
+    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)
+    sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)
+    sys.stdout.reconfigure(line_buffering=True)
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, "__%s__" % name, getattr(sys, name))
+    for number, kept in own.items():
+        os.dup2(kept, number)
+    for each in (*own.values(), *pipe):
+        os.close(each)

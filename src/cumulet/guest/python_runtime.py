@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from typing import Any, Callable, Dict
 
@@ -13,6 +14,8 @@ from cumulet.guest import concurrent, context, errors, frames, handler, logs, sn
 from cumulet.guest.web import applications
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
+TIME_ZONE = ":UTC"
+"""Of all functions that do not choose another."""
 _to_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: json.dumps with options makes one a call
 
 
@@ -23,26 +26,40 @@ def serve(sock: socket.socket, gate: int = -1, *, is_template: bool = False) -> 
     once initialised it forks environments that do.
     """
     channel = frames.Channel(sock)
-    _open_streams()
     if gate >= 0:
         _rehearse()
         _become_somebodys(channel, gate)
-    started = time.monotonic()
-    _freshen()
-    logs.set_up()
-    function = _or_init_error(channel, lambda: handler.load(os.environ["_HANDLER"]))
     if is_template:
-        warnings = _or_init_error(channel, lambda: snapshot.take(sock))
-        _flush()
-        gc.collect()
-        gc.freeze()  # a fork's collector must not copy what all forks share
-        channel.send(frames.READY, {"warnings": warnings}, b"")
-        snapshot.serve_forks(sock, lambda own, status: _serve_restored(own, status, function))
+        _serve_forks(channel, sock)
+    _serve_events(channel, begin(channel))
+
+
+def begin(channel: frames.Channel) -> Callable[[Any, Any], Any]:
+    """The init phase: the handler, once it is loaded and that has been told."""
+    started = time.monotonic()
+    function = _loaded(channel)
     _or_init_error(channel, lambda: applications.begin(function))
     _flush()
     head = {"init_ms": (time.monotonic() - started) * 1000, "calls_at_once": concurrent.calls_at_once(function)}
     channel.send(frames.READY, head, b"")
-    _serve_events(channel, function)
+    return function
+
+
+def _loaded(channel: frames.Channel) -> Callable[[Any, Any], Any]:
+    _freshen()
+    logs.choose_format()
+    return _or_init_error(channel, lambda: handler.load(os.environ["_HANDLER"]))  # type: ignore[no-any-return]
+
+
+def _serve_forks(channel: frames.Channel, sock: socket.socket) -> None:
+    """As a template. Never returns."""
+    function = _loaded(channel)
+    warnings = _or_init_error(channel, lambda: snapshot.take(sock))
+    _flush()
+    gc.collect()
+    gc.freeze()  # a fork's collector must not copy what all forks share
+    channel.send(frames.READY, {"warnings": warnings}, b"")
+    snapshot.serve_forks(sock, lambda own, status: _serve_restored(own, status, function))
 
 
 def _or_init_error(channel: frames.Channel, step: Callable[[], Any]) -> Any:
@@ -82,11 +99,15 @@ def _serve_events(channel: frames.Channel, function: Callable[[Any, Any], Any]) 
     if concurrent.calls_at_once(function) > 1:
         concurrent.serve(channel, lambda call, event: _answer_beside_others(channel, function, call, event))
     while True:
-        try:
-            _kind, call, event = channel.receive()
-        except EOFError:
-            os._exit(0)
-        _answer(channel, function, call, event)
+        answer_next(channel, function)
+
+
+def answer_next(channel: frames.Channel, function: Callable[[Any, Any], Any]) -> None:
+    try:
+        _kind, call, event = channel.receive()
+    except EOFError:
+        os._exit(0)
+    _answer(channel, function, call, event)
 
 
 def _become_somebodys(channel: frames.Channel, gate: int) -> None:
@@ -103,8 +124,13 @@ def _take_variables(channel: frames.Channel) -> None:
         _kind, _head, variables = channel.receive()
     except EOFError:
         os._exit(0)
+    take_environment(json.loads(variables))
+
+
+def take_environment(variables: Dict[str, str]) -> None:
+    """Have these variables, and no others."""
     os.environ.clear()
-    os.environ.update(json.loads(variables))
+    os.environ.update(variables)
 
 
 def _rehearse() -> None:
@@ -188,21 +214,10 @@ def _encode(result: Any) -> bytes:
 def _freshen() -> None:
     """What a fork must not share with its siblings: the path to code, and every source of randomness."""
     sys.path[:0] = [path for path in os.environ["PYTHONPATH"].split(":") if path]
-    sys.path_importer_cache.clear()
-    sys.argv = ["/var/runtime/bootstrap"]
+    threading.main_thread()._set_native_id()  # type: ignore[attr-defined]  # the zygote's, else
     snapshot.freshen()
-    if hasattr(time, "tzset"):
+    if os.environ.get("TZ") != TIME_ZONE:
         time.tzset()
-
-
-def _open_streams() -> None:
-    # The zygote's own standard streams were the node's; these are the environment's, written through at each line.
-    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)
-    sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", newline="\n", closefd=False)
-    sys.stdout.reconfigure(line_buffering=True)
-    for name in ("stdin", "stdout", "stderr"):
-        setattr(sys, "__%s__" % name, getattr(sys, name))
 
 
 def _flush() -> None:

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any, Callable, Dict, Optional
 
-from cumulet.sandbox import cgroup, enter, jail, mounts, privileges
+from cumulet.sandbox import cgroup, enter, jail, kernel, mounts, privileges
 
 PACKAGES = "/.packages"
 """Where the node's unpacked archives stand in a shell that is nobody's yet."""
@@ -19,22 +19,21 @@ PACKAGES = "/.packages"
 
 def become(
     launch: Dict[str, Any],
-    build: Callable[[jail.Jail], cgroup.Settings],
+    walls: jail.Jail,
+    settings: "Optional[cgroup.Settings]",
     status: socket.socket,
     start: Callable[[int], None],
     before_drop: Optional[Callable[[], None]] = None,
 ) -> int:
-    """Build the jail by `enter.build`, start the program by `start(gate)` in a child, wait for the order, fill and close the jail.
+    """Where the jail has been built, start the program by `start(gate)` in a child, wait for the order, fill and close the jail.
 
     `gate` is the end of a pipe that gives a byte once the jail is filled. Returns the program's pid. Raises JailError, and EOFError
     when the node no longer wants the shell. `before_drop` is `enter.confine`'s.
     """
-    walls = jail.from_json(launch["jail"])
-    settings = build(walls)
     if launch.get("scatters"):
         mounts.make_room(walls.cwd)
     gate, opener = os.pipe()
-    pid = os.fork()
+    pid = kernel.fork()
     if pid == 0:
         enter.confine(walls, _proc_self(), before_drop)
         start(gate)
@@ -54,15 +53,16 @@ def become(
     return pid
 
 
-def _fill(walls: jail.Jail, order: Dict[str, Any], settings: "cgroup.Settings", scattered: str) -> None:
+def _fill(walls: jail.Jail, order: Dict[str, Any], settings: "Optional[cgroup.Settings]", scattered: str) -> None:
     """`fill` is {place: name of a folder of unpacked code, or "" for none}; `limits` and `tmp_bytes` are there when they differ
     from the shell's own. `scattered` is the place whose entries are mounted one by one, "" for none."""
-    if order.get("limits"):
-        settings.change(jail.Limits(**order["limits"]))
-    settings.close()
+    if settings is not None:
+        if order.get("limits"):
+            settings.change(jail.Limits(**order["limits"]))
+        settings.close()
     if order.get("tmp_bytes"):
         mounts.resize("/tmp", order["tmp_bytes"])
-    mounted = {mount.target for mount in walls.mounts if mount.kind != "folder"}
+    mounted = {target for _source, target in walls.binds}
     for place, name in order["fill"].items():
         if place == scattered:
             mounts.scatter(place, os.path.join(PACKAGES, name))

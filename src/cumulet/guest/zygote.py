@@ -34,14 +34,15 @@ def main() -> None:
     if os.getuid() != 0:
         namespaces.become_owner_of_namespaces()
         enter.die_with_parent()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; the node learns of ends by pidfd
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of the terminal; the node decides
+    kernel.ignore_signal(signal.SIGCHLD, True)  # the kernel reaps; the node learns of ends by pidfd
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # for those who are forked; nobody's Ctrl-C comes here
     preload.load()
+    preload.prepare(_PACKAGE_PARENT)
     gc.disable()
     gc.collect()
     gc.freeze()  # so that no child's collector touches, and so copies, what is shared
     control.send(b"{}")
-    bases: "Dict[str, int]" = {}
+    bases: "Dict[str, enter.MadeBase]" = {}
     while True:
         data, ancillary, _flags, _address = control.recvmsg(_MAX_MESSAGE, socket.CMSG_SPACE(4 * 4))
         if not data:
@@ -62,7 +63,7 @@ def main() -> None:
             control.send(json.dumps({"error": str(error)}).encode())
             pid = -1
         if pid == 0:
-            control.close()
+            os.close(_CONTROL_FD)
             kernel.set_priority(0, _SLICE_US)  # the node's and the zygote's own may be higher
             environment.run(request, bases[request["jail"]["base"]], *fds)  # never returns
         for fd in fds:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT
-from cumulet.sandbox import mounts as trees
 from cumulet.sandbox.cgroup import Group
 from cumulet.sandbox.jail import Base, Jail, Limits, Mount
 
@@ -69,9 +68,11 @@ def base_of(runtime: Runtime, *, root: Path, packages: Path) -> Base:
     mounts += [Mount("folder", target) for target in ("/proc", "/dev/shm", "/tmp", TASK_ROOT, LAYERS)]
     mounts += [Mount("bind", _in_base(target), source) for source, target in runtime.bound]
     mounts.append(Mount("bind", PACKAGES, str(packages)))
+    own = [Mount("proc", "/proc"), _writable("/dev/shm", SHM_BYTES), _writable("/tmp", 0)]
+    own += [Mount("bind", mount.target[len(_KEPT) :], mount.target) for mount in mounts if mount.target.startswith(_KEPT)]
     links = (*_system_links(), ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), *_STANDARD_LINKS)
-    key = hashlib.sha256(repr((root, mounts, links)).encode()).hexdigest()[:16]
-    return Base(key, str(root), tuple(mounts), links)
+    key = hashlib.sha256(repr((root, mounts, links, own)).encode()).hexdigest()[:16]
+    return Base(key, str(root), tuple(mounts), links, tuple(own))
 
 
 @functools.cache
@@ -98,17 +99,14 @@ def jail_of(
 ) -> Jail:
     """The jail of the node's `number`-th environment. `code` and `layers` are names of folders of unpacked archives; without them
     their places are left bare. A shell keeps all archives in sight, to fill them when it is known whose environment it becomes."""
-    mounts = [Mount("proc", "/proc"), _writable("/dev/shm", SHM_BYTES), _writable("/tmp", spec.ephemeral_mb << 20)]
-    mounts += [Mount("bind", kept.target[len(_KEPT) :], kept.target) for kept in base.mounts if kept.target.startswith(_KEPT)]
-    for place, name in ((TASK_ROOT, code), (LAYERS, layers)):
-        if name is not None:
-            mounts.append(Mount("bind", place, f"{PACKAGES}/{name}"))
+    places = ((TASK_ROOT, code), (LAYERS, layers))
     uid = _FIRST_UID + number % _UIDS
     return Jail(
         base=base.key,
-        mounts=tuple(mounts),
+        binds=tuple((f"{PACKAGES}/{name}", place) for place, name in places if name is not None),
         taken_off=(*([SEEN_PROC] if _WANTS_SEEN_PROC else []), *([] if is_shell else [PACKAGES])),
         limits=limits_of(spec),
+        tmp_bytes=spec.ephemeral_mb << 20,
         cgroup=group,
         hostname="environment",
         uid=uid,
@@ -133,7 +131,7 @@ _STANDARD_LINKS = (("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/se
 
 
 def _writable(target: str, size_bytes: int) -> Mount:
-    return Mount("tmpfs", target, is_read_only=False, size_bytes=size_bytes, inodes=trees.inodes_of(size_bytes), mode=0o1777)
+    return Mount("tmpfs", target, is_read_only=False, size_bytes=size_bytes, mode=0o1777)
 
 
 def own_folders(executable: str, prefix: str) -> tuple[str, ...]:

@@ -116,9 +116,15 @@ class Zygote:
         command = [self.executable, "-I", "-S", "-B", str(_SCRIPT)]
         environment = {"PATH": "/usr/bin:/bin", "LANG": "en_US.UTF-8", "PYTHONUTF8": "1"}
         fd = control.fileno()
-        if fd == 3:
-            return subprocess.Popen(command, pass_fds=(3,), env=environment, stdin=subprocess.DEVNULL, cwd="/")
-        return subprocess.Popen(command, pass_fds=(3, fd), env=environment, stdin=subprocess.DEVNULL, cwd="/", preexec_fn=to_three)
+        return subprocess.Popen(
+            command,
+            pass_fds=(3, fd),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            preexec_fn=to_three if fd != 3 else None,
+            start_new_session=True,  # Ctrl-C reaches the whole group of the terminal; the node decides
+        )
 
     def _on_answer(self) -> None:
         while True:

@@ -22,8 +22,11 @@ PREFIX = "cumulet-"
 
 
 def join(group: Group, limits: Limits) -> None:
-    """Make the environment's group, set its limits, and move the calling process into it."""
-    adopt(group, limits, 0)
+    """Make the environment's group, set its limits, and move the calling process, which has one thread, into it."""
+    _make(group, limits)
+    for controller, folder in group:
+        # v1's `tasks` and "0" let the kernel do without a lock for which it would have to wait until all processors have passed.
+        _write(folder, "cgroup.procs" if controller in _V2 else "tasks", "0")
 
 
 def _make(group: Group, limits: Limits) -> None:
@@ -87,6 +90,7 @@ _CHANGED = {
     "freeze": (),
     "freezer": (),
 }
+_V2 = ("unified", "freeze")
 _OPTIONAL = ("memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group")
 
 
@@ -364,8 +368,11 @@ def _names(folder: str) -> List[str]:
 
 
 def _write(folder: str, name: str, value: str) -> None:
-    with open(os.path.join(folder, name), "w") as file:
-        file.write(value)
+    file = os.open(folder + "/" + name, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(file, value.encode())
+    finally:
+        os.close(file)
 
 
 def _try_write(folder: str, name: str, value: str) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from typing import Callable, Optional, Tuple
 
 from cumulet.sandbox import cgroup, kernel, mounts, namespaces, network, privileges, rlimits, seccomp
@@ -16,19 +17,28 @@ HandOver = Callable[[socket.socket], None]
 _TEMPLATE_FILTER = seccomp.program(allowed=("setns",))
 
 
-def enter(jail: Jail, base: int, net: int = -1, hand_over: Optional[HandOver] = None) -> None:
+@dataclass(frozen=True)
+class MadeBase:
+    """`namespace` is the mount namespace, as a descriptor, in which the base is the whole tree."""
+
+    namespace: int
+    own: mounts.Own
+
+
+def enter(jail: Jail, base: MadeBase, net: int = -1, hand_over: Optional[HandOver] = None) -> None:
     """Confine the calling process, process 1 of a new pid namespace, for good. Raises JailError: then it must end at once.
 
-    `base` is what `make_base` returned, `net` the network namespace that is given, closed here; `hand_over` takes the ear in one
-    that is made here. The caller is root, or the owner of a user namespace (`namespaces.become_owner_of_namespaces`).
+    `net` is the network namespace that is given, closed here; `hand_over` takes the ear in one that is made here. The caller is
+    root, or the owner of a user namespace (`namespaces.become_owner_of_namespaces`).
     """
     proc_self = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
-    build(jail, base, net, hand_over).close()
+    build(jail, base, net, hand_over)
     confine(jail, proc_self)
 
 
-def make_base(base: Base) -> int:
-    """The mount namespace, as a descriptor, in which the base is the whole tree. Made in a child. Raises JailError."""
+def make_base(base: Base) -> MadeBase:
+    """Made in a child. Raises JailError."""
+    own = mounts.work_out(base)
     done, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         try:
@@ -47,22 +57,24 @@ def make_base(base: Base) -> int:
     done.close()
     for _level, kind, raw in ancillary:
         if kind == socket.SCM_RIGHTS:
-            return int.from_bytes(raw[:4], sys.byteorder)
+            return MadeBase(int.from_bytes(raw[:4], sys.byteorder), own)
     raise JailError("base", message.decode())
 
 
-def build(jail: Jail, base: int, net: int = -1, hand_over: Optional[HandOver] = None) -> cgroup.Settings:
+def build(
+    jail: Jail, base: MadeBase, net: int = -1, hand_over: Optional[HandOver] = None, *, is_changed_later: bool = False
+) -> Optional[cgroup.Settings]:
     """The first half: the caller stands inside the walls, but could still climb them. Raises JailError.
 
-    Returns the group's limits, to be changed or closed before the second half.
+    If they are to be changed later, returns the group's limits: to be changed or closed before the second half.
     """
     uid, gid = _ids(jail)
     step = "cgroup"
     try:
         cgroup.join(jail.cgroup, jail.limits)  # first: afterwards its path is out of sight
-        settings = cgroup.Settings(jail.cgroup)
+        settings = cgroup.Settings(jail.cgroup) if is_changed_later else None
         step = "namespaces"
-        kernel.setns(base, namespaces.NEWNS)  # into the tree that all jails of this kind share,
+        kernel.setns(base.namespace, namespaces.NEWNS)  # into the tree that all jails of this kind share,
         kernel.unshare(namespaces.NEWNS | namespaces.NEWIPC | namespaces.NEWUTS)  # and at once into a copy of it
         kernel.sethostname(jail.hostname)
         step = "network"
@@ -76,7 +88,7 @@ def build(jail: Jail, base: int, net: int = -1, hand_over: Optional[HandOver] = 
                 hand_over(ear)
                 ear.close()
         step = "mounts"
-        mounts.add(jail, uid, gid)
+        mounts.add(jail, base.own, uid, gid)
     except OSError as error:
         raise JailError(step, str(error))
     return settings

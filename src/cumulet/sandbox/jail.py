@@ -21,7 +21,6 @@ class Mount:
     is_read_only: bool = True
     is_exec: bool = True
     size_bytes: int = 0
-    inodes: int = 0
     mode: int = 0o755
 
 
@@ -39,18 +38,21 @@ class Base:
     """The part of a file tree that all jails of a kind have in common, put together once and then copied: read-only, but for the
     bare folders in which each jail mounts what is its own.
 
-    `root` is an existing empty folder on the host where it is put together before the pivot. `key` names it.
+    `root` is an existing empty folder on the host where it is put together before the pivot. `key` names it. `own` are mounts that
+    each jail makes for itself, in the order given, in its copy.
     """
 
     key: str
     root: str
     mounts: Tuple[Mount, ...]
     symlinks: Tuple[Tuple[str, str], ...] = ()
+    own: Tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True)
 class Jail:
-    """`mounts` are made in the order given in the tree of the base, from sources inside it; then `taken_off` are unmounted.
+    """`binds` are (source, target) in the tree of the base, mounted after the base's `own`; then `taken_off` are unmounted. A
+    source lies below a mount of the base and is mounted as that is. /tmp holds `tmp_bytes`.
 
     `cgroup` holds (controller, absolute folder of this environment's group); empty where none can be had. `uid` and `gid` are
     the host's ids that user code runs under when the node is root; otherwise the node's own are used. `rlimits` are (RLIMIT_*
@@ -60,8 +62,9 @@ class Jail:
     """
 
     base: str
-    mounts: Tuple[Mount, ...]
+    binds: Tuple[Tuple[str, str], ...]
     limits: Limits
+    tmp_bytes: int
     taken_off: Tuple[str, ...] = ()
     cgroup: Tuple[Tuple[str, str], ...] = ()
     hostname: str = "cumulet"
@@ -76,18 +79,14 @@ class Jail:
 def from_json(data: Dict[str, Any]) -> Jail:
     """The jail of a JSON object with its fields."""
     fields = dict(data)
-    fields["mounts"] = tuple(Mount(**mount) for mount in data["mounts"])
     fields["limits"] = Limits(**data["limits"])
-    fields["cgroup"] = tuple((str(a), str(b)) for a, b in data["cgroup"])
-    fields["rlimits"] = tuple((int(a), int(b), int(c)) for a, b, c in data["rlimits"])
-    fields["taken_off"] = tuple(data["taken_off"])
     return Jail(**fields)
 
 
 def base_from_json(data: Dict[str, Any]) -> Base:
     """The base of a JSON object with its fields."""
-    mounts = tuple(Mount(**mount) for mount in data["mounts"])
-    return Base(data["key"], data["root"], mounts, tuple((str(a), str(b)) for a, b in data["symlinks"]))
+    mounts, own = (tuple(Mount(**mount) for mount in data[name]) for name in ("mounts", "own"))
+    return Base(data["key"], data["root"], mounts, tuple((str(a), str(b)) for a, b in data["symlinks"]), own)
 
 
 class JailError(Exception):

@@ -1,10 +1,13 @@
 """System calls that Python's standard library does not wrap, with their errors as OSError."""
 
 import ctypes
+import errno
 import os
 import struct
+from typing import Optional, Tuple
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc_holding_gil = ctypes.PyDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
@@ -17,11 +20,35 @@ _PIDFD_OPEN = 434
 _SCHED_SETATTR = 314 if X86_64 else 274
 
 
+class _CapHeader(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class _CapData(ctypes.Structure):
+    _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
+
+
+_NO_CAPABILITIES = (_CapData * 2)()
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
 def _checked(result: int, what: str) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
     return result
+
+
+def fork() -> int:
+    """os.fork for a process of one thread, without what Python does around it.
+
+    Its hooks make locks and randomness anew, and touch so many pages of the child and its parent that these cost more to copy than
+    all else. Who runs anybody's code afterwards calls `snapshot.freshen` instead.
+    """
+    return _checked(_libc_holding_gil.fork(), "fork")
 
 
 def unshare(flags: int) -> None:
@@ -32,8 +59,21 @@ def setns(fd: int, kind: int) -> None:
     _checked(_libc.setns(fd, kind), "setns")
 
 
+MountCall = Tuple[bytes, bytes, bytes, int, Optional[bytes]]
+
+
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    _checked(_libc.mount(source.encode(), target.encode(), kind.encode(), flags, options.encode() or None), "mount " + target)
+    mount_as(mount_call(source, target, kind, flags, options))
+
+
+def mount_call(source: str, target: str, kind: str, flags: int, options: str = "") -> MountCall:
+    """The arguments of the system call."""
+    return source.encode(), target.encode(), kind.encode(), flags, options.encode() or None
+
+
+def mount_as(call: MountCall) -> None:
+    if _libc.mount(*call) < 0:
+        _checked(-1, "mount " + call[1].decode())
 
 
 def umount(target: str, flags: int) -> None:
@@ -52,6 +92,11 @@ def prctl(option: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> int:
     return _checked(_libc.prctl(option, a, b, c, d), "prctl %d" % option)
 
 
+def ignore_signal(number: int, is_ignored: bool) -> None:
+    """Or have its default again, for the kernel alone: to Python it looks as if nothing had been changed."""
+    _libc.signal(number, ctypes.c_void_p(1 if is_ignored else 0))
+
+
 def pidfd_open(pid: int) -> int:
     return _checked(_libc.syscall(_PIDFD_OPEN, pid, 0), "pidfd_open")
 
@@ -66,24 +111,23 @@ def set_priority(nice: int, slice_us: int) -> None:
 
 def capset_none() -> None:
     """Give up every capability of this thread: effective, permitted and inheritable."""
+    header = _CapHeader(0x20080522, 0)
+    _checked(_libc.syscall(_CAPSET, ctypes.byref(header), ctypes.byref(_NO_CAPABILITIES)), "capset")
 
-    class Header(ctypes.Structure):
-        _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
-    class Data(ctypes.Structure):
-        _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
-
-    header, data = Header(0x20080522, 0), (Data * 2)()
-    _checked(_libc.syscall(_CAPSET, ctypes.byref(header), ctypes.byref(data)), "capset")
+def drop_bounding_set() -> None:
+    """No capability can ever be gained again by running a program."""
+    drop = _libc.prctl
+    for capability in range(64):
+        if drop(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            if ctypes.get_errno() != errno.EINVAL:
+                _checked(-1, "prctl %d" % PR_CAPBSET_DROP)
+            return  # beyond the last that this kernel knows
 
 
 def install_filter(program: bytes) -> None:
     """Load a BPF program of 8-byte instructions as this thread's seccomp filter, for good."""
-
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-    handle = Program(len(program) // 8, program)
+    handle = _Filter(len(program) // 8, program)
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(handle))
 
 

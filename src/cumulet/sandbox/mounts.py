@@ -1,6 +1,7 @@
 """The file tree of a jail: put together on an empty tmpfs, then made the only tree there is."""
 
 import os
+from typing import List, NamedTuple, Tuple
 
 from cumulet.sandbox import kernel
 from cumulet.sandbox.jail import Base, Jail, Mount
@@ -43,17 +44,47 @@ def assemble(base: Base) -> None:
     """Put a base together at its root."""
     kernel.mount("cumulet", base.root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=2k,mode=755")
     for mount in base.mounts:
-        _make(mount, base.root + mount.target, 0, 0)
+        _make(mount, base.root + mount.target)
     for target, points_to in base.symlinks:
         path = base.root + target
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.symlink(points_to, path)
 
 
-def add(jail: Jail, owner_uid: int, owner_gid: int) -> None:
+class Own(NamedTuple):
+    """What every jail of a base mounts for itself, worked out once: whoever does it is a fresh copy of a process, in which whatever
+    has to be asked or made anew costs more than the mounts."""
+
+    calls: Tuple[kernel.MountCall, ...]
+    rooms: Tuple[Mount, ...]
+    in_rooms: Tuple[Mount, ...]
+
+
+def work_out(base: Base) -> Own:
+    """Of a base that is about to be put together, by a process that sees a /proc. A tmpfs of 0 bytes gets `tmp_bytes`."""
+    calls: List[kernel.MountCall] = []
+    rooms = tuple(mount for mount in base.own if mount.kind == "tmpfs")
+    in_rooms = []
+    for mount in base.own:
+        if mount.kind == "proc":
+            calls += _proc_calls(mount.target)
+        elif mount.kind == "bind":
+            in_rooms.append(mount)
+        elif mount.kind != "tmpfs":
+            raise ValueError("no jail makes a %s for itself" % mount.kind)
+    return Own(tuple(calls), rooms, tuple(in_rooms))
+
+
+def add(jail: Jail, own: Own, owner_uid: int, owner_gid: int) -> None:
     """Mount what is the jail's own where the caller's root is a copy of its base. tmpfs folders belong to the given ids."""
-    for mount in jail.mounts:
-        _make(mount, mount.target, owner_uid, owner_gid)
+    for call in own.calls:
+        kernel.mount_as(call)
+    for room in own.rooms:
+        _make_room(room, room.size_bytes or jail.tmp_bytes, owner_uid, owner_gid)
+    for mount in own.in_rooms:
+        _bind(mount, mount.target)
+    for source, target in jail.binds:
+        kernel.mount(source, target, "", MS_BIND)
     for target in jail.taken_off:
         take_off(target)
 
@@ -72,7 +103,7 @@ def fill(placeholder: str, source: str, is_mounted: bool) -> None:
     not yet confined."""
     if is_mounted:
         kernel.umount(placeholder, MNT_DETACH)
-    _bind(Mount("bind", placeholder, source), placeholder)
+    kernel.mount(source, placeholder, "", MS_BIND)  # read-only as the mount that it comes from
 
 
 def make_room(target: str) -> None:
@@ -110,8 +141,7 @@ def inodes_of(size_bytes: int) -> int:
 
 def cover(target: str, size_bytes: int, uid: int, gid: int) -> None:
     """An empty, writable tmpfs over what is mounted there."""
-    options = "size=%d,nr_inodes=%d,mode=1777,uid=%d,gid=%d" % (size_bytes, inodes_of(size_bytes), uid, gid)
-    kernel.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
+    _make_room(Mount("tmpfs", target, mode=0o1777), size_bytes, uid, gid)
 
 
 def take_off(target: str) -> None:
@@ -119,22 +149,22 @@ def take_off(target: str) -> None:
     kernel.umount(target, MNT_DETACH)
 
 
-def _make(mount: Mount, target: str, owner_uid: int, owner_gid: int) -> None:
+def _make(mount: Mount, target: str) -> None:
     if mount.kind in ("bind", "device"):
         _bind(mount, target)
         return
     os.makedirs(target, exist_ok=True)
-    if mount.kind == "folder":
-        return
-    exec_flag = 0 if mount.is_exec else MS_NOEXEC
-    if mount.kind == "tmpfs":
-        options = "size=%d,nr_inodes=%d,mode=%o,uid=%d,gid=%d" % (mount.size_bytes, mount.inodes, mount.mode, owner_uid, owner_gid)
-        kernel.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | exec_flag, options)
-    elif mount.kind == "proc":
-        kernel.mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        _mask_proc(target)
-    else:
+    if mount.kind == "proc":
+        for call in _proc_calls(target):
+            kernel.mount_as(call)
+    elif mount.kind != "folder":
         raise ValueError("unknown kind of mount: %s" % mount.kind)
+
+
+def _make_room(room: Mount, size_bytes: int, uid: int, gid: int) -> None:
+    options = "size=%d,nr_inodes=%d,mode=%o,uid=%d,gid=%d" % (size_bytes, inodes_of(size_bytes), room.mode, uid, gid)
+    exec_flag = 0 if room.is_exec else MS_NOEXEC
+    kernel.mount("tmpfs", room.target, "tmpfs", MS_NOSUID | MS_NODEV | exec_flag, options)
 
 
 def _bind(mount: Mount, target: str) -> None:
@@ -160,16 +190,19 @@ def _remount(target: str, flags: int) -> None:
     kernel.mount("", target, "", MS_REMOUNT | MS_BIND | flags)
 
 
-def _mask_proc(proc: str) -> None:
-    """Hide what tells of the machine, and make what can change it read-only."""
+def _proc_calls(proc: str) -> "List[kernel.MountCall]":
+    """A /proc in which what tells of the machine is hidden, and what can change it read-only."""
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    calls = [kernel.mount_call("proc", proc, "proc", flags)]
     for name in _MASKED:
         path = os.path.join(proc, name)
-        if os.path.isdir(path):
-            kernel.mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=1,mode=000")
-        elif os.path.exists(path):
-            kernel.mount("/dev/null", path, "", MS_BIND)
+        if os.path.isdir("/proc/" + name):
+            calls.append(kernel.mount_call("tmpfs", path, "tmpfs", MS_RDONLY | flags, "size=4k,nr_inodes=1,mode=000"))
+        elif os.path.exists("/proc/" + name):
+            calls.append(kernel.mount_call("/dev/null", path, "", MS_BIND))
     for name in ("sys", "irq", "bus", "fs"):
         path = os.path.join(proc, name)
-        if os.path.isdir(path):
-            kernel.mount(path, path, "", MS_BIND)
-            _remount(path, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        if os.path.isdir("/proc/" + name):
+            calls.append(kernel.mount_call(path, path, "", MS_BIND))
+            calls.append(kernel.mount_call("", path, "", MS_REMOUNT | MS_BIND | MS_RDONLY | flags))
+    return calls

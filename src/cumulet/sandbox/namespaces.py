@@ -36,7 +36,7 @@ def fork_into_new_pid_namespace() -> int:
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     try:
         kernel.unshare(NEWPID)
-        pid = os.fork()
+        pid = kernel.fork()
         if pid != 0:
             # Otherwise the next unshare would be refused: children are born into one namespace at a time.
             kernel.setns(own, NEWPID)

@@ -37,10 +37,6 @@ def show() -> None:
 def drop() -> None:
     """No capability in any set, and no program that would give one."""
     kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
-    for capability in range(64):
-        try:
-            kernel.prctl(kernel.PR_CAPBSET_DROP, capability)
-        except OSError:
-            break  # beyond the last that this kernel knows
+    kernel.drop_bounding_set()
     kernel.capset_none()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
