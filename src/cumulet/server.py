@@ -220,7 +220,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
 
         http_client, usage = HttpClient(), UsageCounts(store, clock)
         closing.push_async_callback(http_client.close)
-        door = SignedDoor(lambda request: gateway(request), partial(_integration_credentials, keys, clock), lambda: endpoint)
+        door = SignedDoor(lambda request: gateway(request), partial(_integration_credentials, keys, clock), lambda: endpoint, clock)
         backends = Backends(
             functions.resolve, invoker, asynchronous, http_client.send, door.send, settings.integration_timeout_s or 29.0
         )

@@ -1,6 +1,7 @@
 """Signatures against botocore's own signer."""
 
 import time
+from calendar import timegm
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from cumulet.auth import faults
 from cumulet.auth.credentials import Credential
+from cumulet.auth.signing import signed_headers
 from cumulet.auth.sigv4 import verify
 from cumulet.core.context import Principal
 from cumulet.core.http import Request
@@ -39,6 +41,25 @@ def signed(
 
 def now_ms():
     return int(time.time() * 1000)
+
+
+@pytest.mark.parametrize("path", ["/", "/a/b/", "/with%20space", "/a%2Fb", "/arn%3Aaws%3Alambda"])
+@pytest.mark.parametrize("query", ["", "b=2&a=1&a=0", "x=%20%2B%2F&y="])
+@pytest.mark.parametrize("token", [None, "session"])
+@pytest.mark.parametrize(("service", "signer"), [("lambda", SigV4Auth), ("s3", S3SigV4Auth)])
+def test_the_node_signs_as_botocore_does(path, query, token, service, signer):
+    url = f"http://127.0.0.1:4566{path}{'?' + query if query else ''}"
+    theirs = signed(url, body=b"{}", headers={"X-Custom": " a  b ", "Expect": "x"}, service=service, signer=signer, token=token)
+    unsigned = Request(
+        theirs.method,
+        theirs.path,
+        theirs.query,
+        [("x-custom", " a  b "), ("expect", "x"), ("host", "127.0.0.1:4566"), ("authorization", "an older one")],
+        theirs.body,
+    )
+    moment = timegm(time.strptime(theirs.header("x-amz-date"), "%Y%m%dT%H%M%SZ"))
+    ours = signed_headers(unsigned, service, "eu-north-1", ("AKIDEXAMPLE", SECRET, token or ""), moment * 1000)
+    assert [value for name, value in ours if name == "authorization"] == [theirs.header("authorization")]
 
 
 def changed(request, **headers):

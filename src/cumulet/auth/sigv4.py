@@ -70,15 +70,8 @@ def verify(request: Request, find: FindCredential, now_ms: int) -> Signature:
         raise UnknownKey("The security token included in the request is invalid.")
     _check_time(claim, now_ms)
     key = signing_key(credential.secret_key, claim.day, claim.region, claim.service)
-    string_to_sign = "\n".join(
-        (
-            ALGORITHM,
-            claim.date,
-            f"{claim.day}/{claim.region}/{claim.service}/aws4_request",
-            hashlib.sha256(_canonical_request(request, claim).encode("utf-8", "surrogateescape")).hexdigest(),
-        )
-    )
-    expected = hmac.new(key, string_to_sign.encode(), hashlib.sha256).hexdigest()
+    canonical = canonical_request(request, claim.service, claim.signed_headers, _payload_hash(request, claim))
+    expected = signature_of(canonical, claim.date, f"{claim.day}/{claim.region}/{claim.service}/aws4_request", key)
     if not hmac.compare_digest(expected, claim.signature):
         raise InvalidSignature(
             "The request signature we calculated does not match the signature you provided. "
@@ -87,6 +80,12 @@ def verify(request: Request, find: FindCredential, now_ms: int) -> Signature:
     if credential.expires_at_ms is not None and credential.expires_at_ms <= now_ms:
         raise ExpiredToken("The security token included in the request is expired")
     return Signature(credential, claim.region, claim.service, claim.date, claim.signature, key)
+
+
+def signature_of(canonical: str, date: str, scope: str, key: bytes) -> str:
+    """Of a canonical request; `date` as `YYYYMMDDTHHMMSSZ`, `scope` as `day/region/service/aws4_request`."""
+    digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+    return hmac.new(key, f"{ALGORITHM}\n{date}\n{scope}\n{digest}".encode(), hashlib.sha256).hexdigest()
 
 
 @functools.lru_cache(maxsize=4096)
@@ -184,25 +183,25 @@ def _milliseconds_of(date: str) -> int:
     return timegm(strptime(date, "%Y%m%dT%H%M%SZ")) * 1000
 
 
-def _canonical_request(request: Request, claim: _Claim) -> str:
+def canonical_request(request: Request, service: str, signed_headers: tuple[str, ...], payload_hash: str) -> str:
+    """What of a request is signed, in the one order. Raises InvalidSignature when it lacks a header that is."""
     values: dict[str, str] = {}
-    signed = claim.signed_headers
     for name, value in request.headers:
-        if name in signed:
+        if name in signed_headers:
             value = " ".join(value.split())
             values[name] = f"{values[name]},{value}" if name in values else value
-    if len(values) < len(set(signed)):
-        missing = next(name for name in signed if name not in values)
+    if len(values) < len(set(signed_headers)):
+        missing = next(name for name in signed_headers if name not in values)
         raise InvalidSignature(f"The signed header {missing!r} is not in the request.")
-    headers = "".join([f"{name}:{values[name]}\n" for name in signed])
+    headers = "".join([f"{name}:{values[name]}\n" for name in signed_headers])
     return "\n".join(
         (
             request.method,
-            _canonical_path(request.path, claim.service),
+            _canonical_path(request.path, service),
             _canonical_query(request.query),
             headers,
-            ";".join(claim.signed_headers),
-            _payload_hash(request, claim),
+            ";".join(signed_headers),
+            payload_hash,
         )
     )
 

@@ -3,10 +3,8 @@
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
+from cumulet.auth.signing import signed_headers
+from cumulet.core.clock import Clock
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.core.place import Place
@@ -26,11 +24,16 @@ class SignedDoor:
     """`gateway` is the node's own public door. See `SendSigned`."""
 
     def __init__(
-        self, gateway: Callable[[Request], Awaitable[Response]], credentials_of: CredentialsOf, endpoint: Callable[[], str]
+        self,
+        gateway: Callable[[Request], Awaitable[Response]],
+        credentials_of: CredentialsOf,
+        endpoint: Callable[[], str],
+        clock: Clock,
     ) -> None:
         self._gateway = gateway
         self._credentials_of = credentials_of
         self._endpoint = endpoint
+        self._clock = clock
 
     async def send(self, request: Request, service: str, region: str, place: Place, role: str | None) -> Response:
         """Raises Fault when there is nobody to sign as."""
@@ -38,20 +41,9 @@ class SignedDoor:
             raise NoCredentials("the integration names no role of the API's account as its credentials")
         if request.path.startswith(("/_aws/", "/restapis/")):
             raise NoCredentials("an integration with a service does not lead to a deployed API")
-        endpoint = self._endpoint()
-        key_id, secret, token = self._credentials_of(role)
-        headers = dict(request.headers)
-        unsigned = AWSRequest(
-            method=request.method,
-            url=endpoint + request.path + (f"?{request.query}" if request.query else ""),
-            headers=headers,
-            data=request.body,
-        )
-        signer = S3SigV4Auth if service == "s3" else SigV4Auth
-        signer(Credentials(key_id, secret, token), service, region).add_auth(unsigned)
-        signed = [(name.lower(), str(value)) for name, value in unsigned.headers.items()]
-        if not any(name == "host" for name, _ in signed):
-            signed.append(("host", urlsplit(endpoint).netloc))
+        if not request.header("host"):
+            request.headers.append(("host", urlsplit(self._endpoint()).netloc))
+        signed = signed_headers(request, service, region, self._credentials_of(role), self._clock.now_ms())
         response = await self._gateway(
             Request(request.method, request.path, request.query, signed, request.body, request.source_ip)
         )
