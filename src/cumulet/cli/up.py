@@ -173,6 +173,9 @@ def command(
     log_format: Literal["auto", "json", "text"],
 ) -> None:
     """Start a node. Prints its keys as export lines, then `ready URL` once it answers. Ctrl-C drains and stops it."""
+    import gc
+
+    gc.disable()  # until the node is ready: a start makes much, and little garbage
     import uvloop
 
     from cumulet.runtimes.wall import WallRefused

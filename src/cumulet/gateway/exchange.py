@@ -1,8 +1,8 @@
 """One request on its way through the steps: what is known of it so far."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from cumulet.auth.sigv4 import Signature
 from cumulet.core.context import Context
@@ -11,13 +11,19 @@ from cumulet.core.operations import Handler
 from cumulet.wire.service import OperationWire, ServiceWire
 
 
+class Handlers(Protocol):
+    """The operations that are answered, by the names that the model gives them: a mapping, or what becomes one later."""
+
+    def get(self, name: str, /) -> Handler | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One service as the gateway sees it: botocore's name for it, the operations that are answered, and the name that signatures
     carry where that is another one."""
 
     name: str
-    handlers: Mapping[str, Handler]
+    handlers: "Handlers"
     signing_name: str = ""
 
 

@@ -41,9 +41,13 @@ FindDomain = Callable[[str], DeployedApi | None]
 class ExecuteApi:
     """Serves every API of the node: ids are unique over accounts, regions and kinds."""
 
-    def __init__(self, kinds: Sequence[ApiKind], domains: Sequence[FindDomain] = ()) -> None:
+    def __init__(self, kinds: Sequence[ApiKind] = (), domains: Sequence[FindDomain] = ()) -> None:
         self._kinds = kinds
         self._domains = domains
+
+    def open(self, kinds: Sequence[ApiKind], domains: Sequence[FindDomain]) -> None:
+        """Lead to these from now on."""
+        self._kinds, self._domains = kinds, domains
 
     def find_door(self, request: Request, host: str) -> Door | None:
         """What answers a request for an API, by a custom domain name or by its address; None: it is for no API."""

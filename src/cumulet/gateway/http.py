@@ -12,11 +12,11 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from email.utils import formatdate
 from pathlib import Path
 from typing import Protocol
 
 from cumulet.core.http import Request, Response
+from cumulet.core.http_dates import http_date
 from cumulet.gateway.http1 import Connection
 from cumulet.gateway.http_heads import refusal
 from cumulet.gateway.http_limits import HttpLimits
@@ -256,7 +256,7 @@ class HttpServer:
     def _tick(self) -> None:
         self.now = time.monotonic()
         self.idle_s = self.limits.idle_s / (5 if len(self.connections) > 0.9 * self.limits.connections else 1)
-        self.date = f"Date: {formatdate(usegmt=True)}\r\n"
+        self.date = f"Date: {http_date(time.time())}\r\n"
 
 
 def _bug() -> Response:

@@ -13,6 +13,10 @@ CredentialsOf = Callable[[str], tuple[str, str, str]]
 """A role's ARN -> key id, secret and session token of temporary credentials."""
 
 
+PublicDoor = Callable[[Request], Awaitable[Response]]
+"""The node's own, for requests that come from inside of it."""
+
+
 class NoCredentials(Fault):
     """An integration with a service names a role of the API's own account."""
 
@@ -21,11 +25,11 @@ class NoCredentials(Fault):
 
 
 class SignedDoor:
-    """`gateway` is the node's own public door. See `SendSigned`."""
+    """See `SendSigned`."""
 
     def __init__(
         self,
-        gateway: Callable[[Request], Awaitable[Response]],
+        gateway: PublicDoor,
         credentials_of: CredentialsOf,
         endpoint: Callable[[], str],
         clock: Clock,

@@ -8,9 +8,9 @@ for functions that are called often it is never shorter. After "Serverless in th
 https://www.usenix.org/conference/atc20/presentation/shahrad
 """
 
+import math
 from array import array
 from collections import OrderedDict
-from statistics import fmean, pstdev
 from typing import NamedTuple, Protocol
 
 FunctionKey = tuple[str, str]
@@ -140,8 +140,9 @@ class History:
         """The next idle time, when those beyond the histogram have been regular."""
         if self._beyond is None or len(self._beyond) < 3:
             return None
-        mean = fmean(self._beyond)
-        return mean if pstdev(self._beyond) <= _REGULAR * mean else None
+        mean = sum(self._beyond) / len(self._beyond)
+        deviation = math.sqrt(sum((each - mean) ** 2 for each in self._beyond) / len(self._beyond))
+        return mean if deviation <= _REGULAR * mean else None
 
 
 class KeepAlive(Protocol):

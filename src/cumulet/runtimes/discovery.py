@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from cumulet.runtimes.contract import RuntimeStatus
@@ -146,9 +145,16 @@ def python_sdk() -> tuple[tuple[str, str], ...]:
 @functools.cache
 def sdk_supports(minor: int) -> bool:
     """Whether the node's boto3 says that it runs on Python 3.`minor`."""
-    required = metadata.metadata("boto3")["Requires-Python"] or ""
-    match = re.search(r">=\s*3\.(\d+)", required)
+    match = re.search(r"^Requires-Python: >=\s*3\.(\d+)", _metadata_of("boto3"), re.MULTILINE)
     return match is None or minor >= int(match[1])
+
+
+def _metadata_of(package: str) -> str:
+    """What an installed package says of itself."""
+    for folder in filter(None, sys.path):
+        for path in Path(folder).glob(f"{package}-*.dist-info/METADATA"):
+            return path.read_text(encoding="utf-8")
+    return ""
 
 
 @functools.cache

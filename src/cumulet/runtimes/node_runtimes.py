@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -33,6 +34,8 @@ from cumulet.sandbox import cgroup, egress
 from cumulet.sandbox.jail import Base, Jail
 from cumulet.tenancy.quotas import Quotas
 from cumulet.tenancy.turns import FairTurns
+
+log = logging.getLogger("cumulet.runtimes")
 
 _PLACEHOLDERS = ".placeholders"
 _STARTS_AT_ONCE = 32
@@ -85,7 +88,8 @@ class NodeRuntimes:
         self._group: cgroup.Group = ()
 
     async def open(self) -> None:
-        """Sweep what a killed node left, and start the zygote that most functions will want."""
+        """Sweep what a killed node left. The zygote that most functions will want begins to start: their own starts wait for it."""
+        self._begin_zygote(own_python().executable)
         self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for place in ("task", "opt"):  # with a lib: the dynamic linker remembers for good which folders it found missing
             (self._placeholders / place / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -98,7 +102,6 @@ class NodeRuntimes:
         if self._most_memory_mb:
             cgroup.limit_memory(self._group, self._most_memory_mb << 20)
         self._account_groups.open(self._group)
-        await self._zygote(own_python())
 
     async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
         try:
@@ -378,6 +381,8 @@ class NodeRuntimes:
         await self._snapshots.close()  # after the environments that run from them
         await self._shells.close()
         await self._python_shells.close()
+        if self._opening:
+            await asyncio.wait(self._opening.values())
         for zygote in self._zygotes.values():
             zygote.close()
         self._zygotes.clear()
@@ -414,9 +419,17 @@ class NodeRuntimes:
         if zygote is not None and zygote.is_open:
             return zygote
         if path not in self._opening:
-            self._opening[path] = asyncio.create_task(self._open_zygote(path))
-            self._opening[path].add_done_callback(lambda _: self._opening.pop(path, None))
+            self._begin_zygote(path)
         return await asyncio.shield(self._opening[path])
+
+    def _begin_zygote(self, path: str) -> None:
+        def begun(task: asyncio.Task[Zygote]) -> None:
+            del self._opening[path]
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("the zygote of %s does not start: %r", path, error)
+
+        self._opening[path] = asyncio.create_task(self._open_zygote(path))
+        self._opening[path].add_done_callback(begun)
 
     async def _open_zygote(self, path: str) -> Zygote:
         zygote = Zygote(path)

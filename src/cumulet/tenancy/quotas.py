@@ -3,7 +3,6 @@
 The limits file is TOML: a `[default]` table, and tables `[accounts.ACCOUNT]` that say what is different for that account.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -52,6 +51,8 @@ class Quotas:
 
 def read_quotas(text: str, base: Quota | None = None) -> Quotas:
     """The quotas of a limits file's text; `base` is what it does not mention. Raises QuotaError."""
+    import tomllib  # most nodes have no limits file
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -4,10 +4,10 @@ import base64
 import binascii
 import math
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 from cumulet.core.errors import Fault
+from cumulet.core.http_dates import http_date
 
 
 class SerializationFault(Fault):
@@ -29,7 +29,7 @@ def format_timestamp(value: Any, style: str) -> str:
         return str(int(seconds)) if seconds == int(seconds) else f"{seconds:.3f}"
     moment = datetime.fromtimestamp(seconds, UTC)
     if style == "rfc822":
-        return format_datetime(moment, usegmt=True)
+        return http_date(seconds)
     text = moment.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{moment.microsecond // 1000:03d}Z" if moment.microsecond else f"{text}Z"
 
@@ -45,6 +45,8 @@ def parse_timestamp(value: Any, where: str) -> datetime:
             parsed = datetime.fromisoformat(value)
             return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         if "," in value:
+            from email.utils import parsedate_to_datetime
+
             return parsedate_to_datetime(value)
         return datetime.fromtimestamp(float(value), UTC)
     except (ValueError, TypeError, OverflowError, OSError, AttributeError):

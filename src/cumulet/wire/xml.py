@@ -1,7 +1,6 @@
 """Values in XML: results of the query protocol, and both directions of rest-xml. No DTD is ever read."""
 
-from typing import Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 from cumulet.wire.models import Shape
 from cumulet.wire.values import (
@@ -13,6 +12,9 @@ from cumulet.wire.values import (
     parse_scalar,
     parse_timestamp,
 )
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -91,8 +93,10 @@ def _printable(text: str) -> str:
     return "".join(c if c >= " " or c in "\t\n\r" else "\ufffd" for c in text) if not text.isprintable() else text
 
 
-def parse_xml(data: bytes) -> ElementTree.Element:
+def parse_xml(data: bytes) -> "ElementTree.Element":
     """The root element, names without their namespaces. Raises SerializationFault."""
+    from xml.etree import ElementTree
+
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise SerializationFault("document type declarations are not allowed")
     try:
@@ -104,7 +108,7 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     return root
 
 
-def decode_xml(shape: Shape, element: ElementTree.Element, where: str = "") -> Any:
+def decode_xml(shape: Shape, element: "ElementTree.Element", where: str = "") -> Any:
     """The value of a shape in an element."""
     kind = shape.type_name
     if kind == "structure":
@@ -121,7 +125,7 @@ def decode_xml(shape: Shape, element: ElementTree.Element, where: str = "") -> A
     return parse_scalar(kind, text, where)
 
 
-def decode_members(shape: Shape, element: ElementTree.Element, names: list[str], where: str = "") -> dict[str, Any]:
+def decode_members(shape: Shape, element: "ElementTree.Element", names: list[str], where: str = "") -> dict[str, Any]:
     """The members of a structure that are children of the element."""
     result: dict[str, Any] = {}
     for name in names:
@@ -143,7 +147,7 @@ def decode_members(shape: Shape, element: ElementTree.Element, names: list[str],
     return result
 
 
-def _decode_entry(shape: Shape, entry: ElementTree.Element, where: str) -> tuple[str, Any]:
+def _decode_entry(shape: Shape, entry: "ElementTree.Element", where: str) -> tuple[str, Any]:
     key = entry.find(shape.key.serialization.get("name", "key"))
     value = entry.find(shape.value.serialization.get("name", "value"))
     if key is None or value is None:

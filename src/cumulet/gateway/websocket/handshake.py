@@ -2,13 +2,13 @@
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-
-from wsproto.utilities import generate_accept_token
 
 from cumulet.core.http import ByteStream, Request, Upgrade
 
 VERSION = "13"
+_ACCEPTED = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def is_websocket(request: Request) -> bool:
@@ -41,8 +41,9 @@ def subprotocols_of(request: Request) -> Sequence[str]:
 
 def accept(request: Request, run: Callable[[ByteStream], Awaitable[None]], subprotocol: str | None = None) -> Upgrade:
     """The answer to a handshake that was not refused. A subprotocol that the client did not offer is left out."""
-    token = generate_accept_token(request.header("sec-websocket-key").strip().encode("ascii"))
-    headers = [("Upgrade", "websocket"), ("Sec-WebSocket-Accept", token.decode() if isinstance(token, bytes) else token)]
+    key = request.header("sec-websocket-key").strip().encode("ascii")
+    token = base64.b64encode(hashlib.sha1(key + _ACCEPTED, usedforsecurity=False).digest()).decode()
+    headers = [("Upgrade", "websocket"), ("Sec-WebSocket-Accept", token)]
     if subprotocol is not None and subprotocol in subprotocols_of(request):
         headers.append(("Sec-WebSocket-Protocol", subprotocol))
     return Upgrade(101, headers, run=run)
