@@ -54,13 +54,13 @@ class FairRounds:
     """The event loop's time: in one round of it only so many get on, and the accounts take turns.
 
     Who comes while fewer have come does not wait. A thousand connections of one account then delay another's by a round or two, and
-    not by all that they have to say: each of them sends its next request after the answer only.
+    not by all that they have to say: each of them sends its next request after the answer only. Rounds are counted only where the
+    places of one are used up: nothing is asked of the loop for those who come one by one.
     """
 
     def __init__(self, at_once: int, weight_of: WeightOf = lambda account: 1.0) -> None:
         self._at_once = at_once
         self._left = at_once
-        self._is_counting = False
         self._queue: FairQueue[asyncio.Future[None]] = FairQueue(weight_of, most=1 << 30)  # bounded by the connections
 
     def __len__(self) -> int:
@@ -68,24 +68,21 @@ class FairRounds:
 
     def enter(self, account: str) -> Awaitable[None] | None:
         """Get on in this round, or wait for what is returned."""
-        if not self._is_counting:
-            self._is_counting = True
-            asyncio.get_running_loop().call_soon(self._begin_round)
-        if self._left and not self._queue:
+        if self._left:
             self._left -= 1
+            if not self._left:
+                asyncio.get_running_loop().call_soon(self._begin_round)
             return None
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.push(account, turn)
         return turn
 
     def _begin_round(self) -> None:
-        is_needed = self._left < self._at_once
         self._left = self._at_once
         while self._left and (waiter := self._queue.first()) is not None:
             self._queue.take(waiter)
             if not waiter.item.done():
                 self._left -= 1
                 waiter.item.set_result(None)
-        self._is_counting = is_needed or bool(self._queue)
-        if self._is_counting:
+        if not self._left:
             asyncio.get_running_loop().call_soon(self._begin_round)
