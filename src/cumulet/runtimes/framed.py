@@ -73,9 +73,12 @@ class FramedEnvironment(asyncio.Protocol):
         self.exited = tree.exited
         self._tree = tree
         self._api = api
+        self._loop = asyncio.get_running_loop()
+        self.rest, self.wake = tree.rest, tree.wake
+        self.max_memory_mb = tree.max_memory_mb
         self._decoder = frames.Decoder()
         self.calls_at_once = 1
-        self._ready: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
+        self._ready: asyncio.Future[frames.Frame] = self._loop.create_future()
         self._pending: dict[str, tuple[asyncio.Future[frames.Frame], Call]] = {}  # by request id, the oldest first
         self._parts: dict[str, Parts] = {}  # of those calls that stream
         self._transport: asyncio.Transport | None = None
@@ -131,18 +134,20 @@ class FramedEnvironment(asyncio.Protocol):
     async def invoke(self, call: Call) -> Answer:
         if self._transport is None or self._broken or self.exited.done():
             raise await self._lost()
-        waiting: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[frames.Frame] = self._loop.create_future()
         self._pending[call.request_id] = (waiting, call)
+        parts = None
         try:
             if self._api is not None:
                 await self._api.begin_call(call)
-            if isinstance(call.stream, Tunnel):
+            if call.stream is not None and isinstance(call.stream, Tunnel):
                 call.stream.send = partial(self._send_input, call.request_id)
             self._transport.write(_invoke_frame(call))
             kind, answered, body = await waiting
         finally:
             del self._pending[call.request_id]
-            parts = self._parts.pop(call.request_id, None)
+            if self._parts:
+                parts = self._parts.pop(call.request_id, None)
         self._tree.drain_output()
         if kind not in (frames.RESULT, frames.ERROR):
             self._break("what is no answer")
@@ -163,7 +168,7 @@ class FramedEnvironment(asyncio.Protocol):
                 await asyncio.shield(self._writable)
 
     def pause_writing(self) -> None:
-        self._writable = asyncio.get_running_loop().create_future()
+        self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
         if self._writable is not None:
@@ -195,15 +200,6 @@ class FramedEnvironment(asyncio.Protocol):
                 if not waiting.done():
                     waiting.set_result((frames.ERROR, {"error_type": kind}, document))
 
-    def rest(self) -> None:
-        self._tree.rest()
-
-    def wake(self) -> None:
-        self._tree.wake()
-
-    def max_memory_mb(self, ran_s: float) -> int:
-        return self._tree.max_memory_mb(ran_s)
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
@@ -233,7 +229,7 @@ class FramedEnvironment(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.resume_writing()
         # The runtime has ended, and its init is about to say how: only one that goes on without its channel is killed.
-        asyncio.get_running_loop().call_later(_LAST_WORDS_S, self.kill)
+        self._loop.call_later(_LAST_WORDS_S, self.kill)
         self._give_up("the channel was closed")
 
     def _break(self, reason: str) -> None:
@@ -260,14 +256,19 @@ class FramedEnvironment(asyncio.Protocol):
 
 
 def _invoke_frame(call: Call) -> bytes:
-    head = {
+    """What is not there is left out: both sides read less."""
+    head: dict[str, object] = {
         "request_id": call.request_id,
         "deadline_ms": call.deadline_ms,
         "invoked_arn": call.invoked_arn,
-        "client_context": call.client_context,
-        "cognito_identity": call.cognito_identity,
-        "trace_id": call.trace_id,
-        "is_streamed": call.stream is not None and call.stream.takes_streams,
-        "offers_tunnel": isinstance(call.stream, Tunnel),
     }
+    if call.client_context is not None:
+        head["client_context"] = call.client_context
+    if call.cognito_identity is not None:
+        head["cognito_identity"] = call.cognito_identity
+    if call.trace_id is not None:
+        head["trace_id"] = call.trace_id
+    if call.stream is not None:
+        head["is_streamed"] = call.stream.takes_streams
+        head["offers_tunnel"] = isinstance(call.stream, Tunnel)
     return frames.encode(frames.INVOKE, head, call.payload)
