@@ -11,7 +11,8 @@ from cumulet.core.clock import Clock
 from cumulet.core.errors import Fault
 from cumulet.invoke import reports
 from cumulet.invoke.concurrency import ACCOUNT_LIMIT_REASON, Concurrency
-from cumulet.invoke.contract import Invocation, InvocationResult, LogLines, LogSink
+from cumulet.invoke.contract import Invocation, InvocationResult, LogSink
+from cumulet.invoke.deadlines import Deadlines
 from cumulet.invoke.faults import TooManyRequests
 from cumulet.invoke.keep_alive import KeepAlive
 from cumulet.invoke.output import OutputLines
@@ -63,9 +64,9 @@ class LocalInvoker:
         self._credentials_for = credentials_for
         self._endpoint = endpoint
         self._outputs: dict[str, OutputLines] = {}
+        self._deadlines = Deadlines()
         self._running = 0
-        self._none_runs = asyncio.Event()
-        self._none_runs.set()
+        self._none_runs: asyncio.Event | None = None  # while somebody waits for it
         self._provisioned: dict[tuple[str, str, str], tuple[FunctionSpec, int]] = {}
         self._provisioning: set[asyncio.Task[None]] = set()
         self.started_ahead = 0
@@ -87,15 +88,13 @@ class LocalInvoker:
         except TooManyRequests:
             await asyncio.sleep(self._hold_back.delay_s(spec.account))
             raise
-        if not self._running:
-            self._none_runs.clear()
         self._running += 1
         try:
             return await self._run(spec, invocation)
         finally:
             self.concurrency.release(spec, is_reserved)
             self._running -= 1
-            if not self._running:
+            if self._none_runs is not None and not self._running:
                 self._none_runs.set()
 
     def expect(self, spec: FunctionSpec) -> None:
@@ -125,8 +124,10 @@ class LocalInvoker:
 
     async def drain(self, limit_s: float) -> None:
         """Wait for what is running, for at most `limit_s`."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._none_runs.wait(), limit_s)
+        if self._running:
+            self._none_runs = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._none_runs.wait(), limit_s)
 
     def set_provisioned(self, spec: FunctionSpec, count: int) -> None:
         """Keep `count` environments of a version initialised, from now on; 0 for none."""
@@ -154,7 +155,7 @@ class LocalInvoker:
             except FailedStart as failed:
                 return self._report_failed_init(spec, invocation, failed)
             waited_ms = (self._clock.monotonic_s() - started) * 1000
-            phases = {"queue": max(0.0, waited_ms - sum(member.environment.phases.values()))} | member.environment.phases
+            phases = {"queue": max(0.0, waited_ms - sum(member.environment.phases.values())), **member.environment.phases}
         try:
             return await self._call(spec, invocation, member, phases, is_cold)
         except asyncio.CancelledError:
@@ -169,75 +170,69 @@ class LocalInvoker:
         """Run one event in a leased environment and report it."""
         environment, output = member.environment, self._outputs[member.environment.id]
         is_provisioned = member.is_provisioned
-        output.begin_call()
+        request_id = invocation.request_id
         now_ms = self._clock.now_ms()
-        _say(output, reports.start_line(spec, invocation.request_id, now_ms), now_ms)
-        call = Call(
-            request_id=invocation.request_id,
-            payload=invocation.payload,
-            deadline_ms=now_ms + spec.timeout_s * 1000,
-            invoked_arn=invocation.invoked_arn,
-            client_context=invocation.client_context,
-            cognito_identity=invocation.cognito_identity,
-            trace_id=invocation.trace_id,
-            stream=invocation.stream,
+        output.begin_call(reports.start_line(spec, request_id, now_ms), now_ms, is_tail_wanted=invocation.is_log_tail_wanted)
+        call = Call(  # by position, as everything that is made once a call: names cost as much as the rest of it
+            request_id,
+            invocation.payload,
+            now_ms + spec.timeout_s * 1000,
+            invocation.invoked_arn,
+            invocation.client_context,
+            invocation.cognito_identity,
+            invocation.trace_id,
+            invocation.stream,
         )
-        started = self._clock.monotonic_s()
-        status, last_line = "success", None
-        timer = asyncio.get_running_loop().call_later(spec.timeout_s, environment.expire)
+        started_s = self._clock.monotonic_s()
+        last_words = None
+        deadline = self._deadlines.begin(spec.timeout_s, environment.expire)
         try:
             answer = await environment.invoke(call)
-            if answer.error_type is not None:
-                status = "error"
+            status = "success" if answer.error_type is None else "error"
         except TimeoutError:
             member.is_retired = True
             environment.kill()
             status = "timeout"
             message = f"Task timed out after {spec.timeout_s:.2f} seconds"
-            answer = Answer(error_document("Sandbox.Timedout", message, invocation.request_id), "Sandbox.Timedout")
-            last_line = reports.timeout_line(invocation.request_id, spec.timeout_s, self._clock.now_ms())
+            answer = Answer(error_document("Sandbox.Timedout", message, request_id), "Sandbox.Timedout")
+            last_words = reports.timeout_line(request_id, spec.timeout_s, self._clock.now_ms())
         except EnvironmentLost as lost:
             member.is_retired = True
             environment.kill()
             status = "error"
-            error_type, document = exit_document(invocation.request_id, lost.exit)
+            error_type, document = exit_document(request_id, lost.exit)
             answer = Answer(document, error_type)
-            last_line = reports.exit_line(invocation.request_id, exit_words(lost.exit))
+            last_words = reports.exit_line(request_id, exit_words(lost.exit))
         finally:
-            timer.cancel()
-        duration_ms = (self._clock.monotonic_s() - started) * 1000
+            self._deadlines.end(spec.timeout_s, deadline)
+        duration_ms = (self._clock.monotonic_s() - started_s) * 1000
         max_memory_mb = environment.max_memory_mb(duration_ms / 1000)
-        self.pool.room.learn(spec, max_memory_mb)
+        if max_memory_mb > member.peak_mb:
+            member.peak_mb = max_memory_mb
+            self.pool.room.learn(spec, max_memory_mb)
+        phases["invoke"] = duration_ms
         report = reports.Report(
-            request_id=invocation.request_id,
-            duration_ms=min(duration_ms, spec.timeout_s * 1000.0),
-            memory_mb=spec.memory_mb,
-            max_memory_mb=max_memory_mb,
-            init_ms=environment.init_ms if is_cold and not is_provisioned else None,
-            status=status,
-            error_type=answer.error_type,
-            trace_id=invocation.trace_id if spec.tracing == "Active" else None,
-            phases=phases | {"invoke": duration_ms},
+            request_id,
+            min(duration_ms, spec.timeout_s * 1000.0),
+            spec.memory_mb,
+            max_memory_mb,
+            environment.init_ms if is_cold and not is_provisioned else None,
+            status,
+            answer.error_type,
+            invocation.trace_id if spec.tracing == "Active" else None,
+            phases,
         )
-        output.end_code()
         now_ms = self._clock.now_ms()
-        for line in (
-            reports.end_line(spec, invocation.request_id),
-            last_line if status == "error" else None,
-            reports.report_line(spec, report, now_ms),
-            last_line if status == "timeout" else None,
-        ):
-            _say(output, line, now_ms)
-        output.emit()
+        output.end_call(reports.lines_of(spec, report, now_ms, last_words), now_ms)
         return InvocationResult(
-            payload=answer.payload,
-            executed_version=spec.version,
-            function_error="Unhandled" if answer.error_type is not None else None,
-            log_tail=output.tail if invocation.is_log_tail_wanted else b"",
-            duration_ms=report.duration_ms,
-            billed_ms=report.billed_ms,
-            is_cold_start=is_cold,
-            phases=report.phases,
+            answer.payload,
+            spec.version,
+            None if answer.error_type is None else "Unhandled",
+            output.take_tail() if invocation.is_log_tail_wanted else b"",
+            report.duration_ms,
+            report.billed_ms,
+            is_cold,
+            phases,
         )
 
     async def _start_for_caller(self, spec: FunctionSpec) -> Member:
@@ -288,22 +283,20 @@ class LocalInvoker:
         )
 
     def _open_output(self, spec: FunctionSpec, launch: Launch) -> OutputLines:
-        def emit(lines: LogLines) -> None:
-            self._log_sink(spec.account, spec.region, spec.log_group, launch.log_stream, lines)
-
+        emit = partial(self._log_sink, spec.account, spec.region, spec.log_group, launch.log_stream)
         return OutputLines(self._clock.now_ms, emit, partial(self._log_rate.take, spec.account))
 
     def _report_failed_init(self, spec: FunctionSpec, invocation: Invocation, error: FailedStart) -> InvocationResult:
         """The init phase's error is the first invocation's answer."""
         output, payload = error.output, error.payload
-        now_ms, exit_line, timeout_line = self._clock.now_ms(), None, None
+        now_ms, last_words = self._clock.now_ms(), None
         if error.error_type == "Sandbox.Timedout":
             message = f"Task timed out after {error.init_ms / 1000:.2f} seconds"
             payload = error_document("Sandbox.Timedout", message, invocation.request_id)
-            timeout_line = reports.timeout_line(invocation.request_id, error.init_ms / 1000, now_ms)
+            last_words = reports.timeout_line(invocation.request_id, error.init_ms / 1000, now_ms)
         elif error.exit is not None and error.error_type in ("Runtime.ExitError", "Runtime.OutOfMemory"):
             payload = exit_document(invocation.request_id, error.exit)[1]
-            exit_line = reports.exit_line(invocation.request_id, exit_words(error.exit))
+            last_words = reports.exit_line(invocation.request_id, exit_words(error.exit))
         report = reports.Report(
             request_id=invocation.request_id,
             duration_ms=error.init_ms,
@@ -313,21 +306,13 @@ class LocalInvoker:
             error_type=error.error_type,
             phases={"init": error.init_ms},
         )
-        output.end_code()
-        for line in (
-            reports.start_line(spec, invocation.request_id, now_ms),
-            reports.end_line(spec, invocation.request_id),
-            exit_line,
-            reports.report_line(spec, report, now_ms),
-            timeout_line,
-        ):
-            _say(output, line, now_ms)
-        output.emit()
+        start = reports.start_line(spec, invocation.request_id, now_ms)
+        output.end_call((start, *reports.lines_of(spec, report, now_ms, last_words)), now_ms)
         return InvocationResult(
             payload=payload,
             executed_version=spec.version,
             function_error="Unhandled",
-            log_tail=output.tail if invocation.is_log_tail_wanted else b"",
+            log_tail=output.take_tail() if invocation.is_log_tail_wanted else b"",
             duration_ms=error.init_ms,
             billed_ms=report.billed_ms,
             is_cold_start=True,
@@ -369,8 +354,3 @@ class LocalInvoker:
                 self.pool.release(await self._start(spec, is_provisioned=True))
             except (InitError, Fault):
                 await asyncio.sleep(1.0)
-
-
-def _say(output: OutputLines, line: str | None, now_ms: int) -> None:
-    if line is not None:
-        output.say(line, now_ms)

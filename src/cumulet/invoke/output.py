@@ -1,4 +1,4 @@
-"""From what user code writes to log lines: split, bounded, and the tail kept. Pure but for the time it is told.
+"""From what user code writes to log lines: split, bounded, and the tail kept for who wants it. Pure but for the time it is told.
 
 A zero byte before a newline says that the record goes on: the runtimes write their own records of several lines so, a stack trace
 for example, and each is one event of the log, as on Lambda.
@@ -6,7 +6,7 @@ for example, and each is one event of the log, as on Lambda.
 Lines of the platform's own wait for the code's next output or for the end of the call: a call that says nothing is one emission.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cumulet.invoke.contract import LogLines
 
@@ -23,7 +23,7 @@ _PAUSE_S = 0.05
 
 
 class OutputLines:
-    """The output of one environment. `emit` takes finished lines; `tail` is the end of the current call's log."""
+    """The output of one environment. `emit` takes finished lines."""
 
     def __init__(self, now_ms: Callable[[], int], emit: Callable[[LogLines], None], rate: Rate = lambda size, lines: 0.0) -> None:
         self._now_ms = now_ms
@@ -32,16 +32,22 @@ class OutputLines:
         self._partial = bytearray()
         self._searched = 0
         self._lines: LogLines = []
-        self._tail = bytearray()
+        self._tail: bytearray | None = bytearray()  # of the init phase: whoever called may want it
+        self._is_tail_wanted = False
         self._left = MAX_CALL_BYTES
         self._lines_left = MAX_CALL_LINES
         self._dropped = 0
 
-    def begin_call(self) -> None:
-        self._tail.clear()
+    def begin_call(self, line: str | None, now_ms: int, *, is_tail_wanted: bool) -> None:
+        """A call begins, and with it what it may write. Its log begins with `line`."""
+        if is_tail_wanted or not self._is_tail_wanted:
+            self._tail = bytearray() if is_tail_wanted else None
+            self._is_tail_wanted = is_tail_wanted
         self._left = MAX_CALL_BYTES
         self._lines_left = MAX_CALL_LINES
         self._dropped = 0
+        if line is not None:
+            self.say(line, now_ms)
 
     def feed(self, data: bytes) -> float:
         """A chunk as it comes from the pipe; for how many seconds its writer should be left waiting now."""
@@ -73,14 +79,20 @@ class OutputLines:
         """A line of the platform's own, after whatever the code has written."""
         if self._partial:
             self._end_line()
-        self._add(now_ms, line.encode())
+        self._lines.append((now_ms, line))
+        if self._tail is not None:
+            self._keep_tail(self._tail, line.encode())
 
-    def end_code(self) -> None:
-        """The code has said all of this call: finish its last line, and tell what was dropped."""
+    def end_call(self, lines: Iterable[str | None], now_ms: int) -> None:
+        """The code has said all of this call: finish its last line, tell what was dropped, and end the log with `lines`."""
         if self._partial:
             self._end_line()
         if self._dropped:
-            self.say(f"[cumulet] output cut: {self._dropped} bytes were dropped\n", self._now_ms())
+            self.say(f"[cumulet] output cut: {self._dropped} bytes were dropped\n", now_ms)
+        for line in lines:
+            if line is not None:
+                self.say(line, now_ms)
+        self.emit()
 
     def emit(self) -> None:
         """Let go of all whole lines."""
@@ -88,9 +100,10 @@ class OutputLines:
             lines, self._lines = self._lines, []
             self._emit(lines)
 
-    @property
-    def tail(self) -> bytes:
-        return bytes(self._tail[-TAIL_BYTES:])
+    def take_tail(self) -> bytes:
+        """The end of the log since the call began that wanted it, or of an init phase that failed."""
+        tail, self._tail, self._is_tail_wanted = self._tail, None, False
+        return bytes(tail[-TAIL_BYTES:]) if tail is not None else b""
 
     def _end_line(self) -> None:
         self._add(self._now_ms(), bytes(self._partial) + b"\n")
@@ -98,10 +111,15 @@ class OutputLines:
         self._searched = 0
 
     def _add(self, now_ms: int, line: bytes) -> None:
+        """A line of the code's, which may be one of several pieces."""
         if 0 in line:
             line = line.replace(b"\0\n", b"\n")
-        self._tail += line
-        if len(self._tail) > 4 * TAIL_BYTES:
-            del self._tail[:-TAIL_BYTES]
+        if self._tail is not None:
+            self._keep_tail(self._tail, line)
         for at in range(0, len(line), MAX_LINE_BYTES):
             self._lines.append((now_ms, line[at : at + MAX_LINE_BYTES].decode("utf-8", "replace")))
+
+    def _keep_tail(self, tail: bytearray, line: bytes) -> None:
+        tail += line
+        if len(tail) > 4 * TAIL_BYTES:
+            del tail[:-TAIL_BYTES]

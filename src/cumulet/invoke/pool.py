@@ -53,6 +53,7 @@ class Member:
     idle_since_s: float = 0.0
     priority: float = 0.0
     calls: int = 1
+    peak_mb: int = 0
 
     @property
     def account(self) -> str:

@@ -29,7 +29,7 @@ class Report(NamedTuple):
     @property
     def billed_ms(self) -> int:
         """Whole milliseconds, the init phase included, as Lambda bills since August 2025."""
-        return max(1, math.ceil(self.duration_ms + (self.init_ms or 0.0)))
+        return math.ceil(self.duration_ms + (self.init_ms or 0.0)) or 1
 
 
 def start_line(spec: FunctionSpec, request_id: str, now_ms: int) -> str | None:
@@ -42,6 +42,14 @@ def start_line(spec: FunctionSpec, request_id: str, now_ms: int) -> str | None:
 def end_line(spec: FunctionSpec, request_id: str) -> str | None:
     """JSON logs have no END: `platform.report` says it."""
     return None if spec.log_format == "JSON" else f"END RequestId: {request_id}\n"
+
+
+def lines_of(spec: FunctionSpec, report: Report, now_ms: int, last_words: str | None = None) -> tuple[str | None, ...]:
+    """What a call's log ends with: `last_words` say why the code did not end by itself, where it didn't."""
+    end, told = end_line(spec, report.request_id), report_line(spec, report, now_ms)
+    if last_words is None:
+        return end, told
+    return (end, told, last_words) if report.status == "timeout" else (end, last_words, told)
 
 
 def report_line(spec: FunctionSpec, report: Report, now_ms: int) -> str | None:
@@ -60,27 +68,24 @@ def report_line(spec: FunctionSpec, report: Report, now_ms: int) -> str | None:
             record["errorType"] = report.error_type
         level = "INFO" if report.status == "success" else "WARN"
         return _json_line(spec, level, "platform.report", record, now_ms)
-    parts = [
-        f"REPORT RequestId: {report.request_id}",
-        f"Duration: {report.duration_ms:.2f} ms",
-        f"Billed Duration: {report.billed_ms} ms",
-        f"Memory Size: {report.memory_mb} MB",
-        f"Max Memory Used: {report.max_memory_mb} MB",
-    ]
+    text = (
+        f"REPORT RequestId: {report.request_id}\tDuration: {report.duration_ms:.2f} ms\tBilled Duration: {report.billed_ms} ms"
+        f"\tMemory Size: {report.memory_mb} MB\tMax Memory Used: {report.max_memory_mb} MB\t"
+    )
     if report.init_ms is not None:
         if "restore" in report.phases:
             restored = f"{report.init_ms:.2f} ms\tBilled Restore Duration: {math.ceil(report.init_ms)} ms"
-            parts.append(f"Restore Duration: {restored}")
+            text += f"Restore Duration: {restored}\t"
         else:
-            parts.append(f"Init Duration: {report.init_ms:.2f} ms")
+            text += f"Init Duration: {report.init_ms:.2f} ms\t"
     if report.status != "success":
-        parts.append(f"Status: {report.status}")
+        text += f"Status: {report.status}\t"
         if report.error_type:
-            parts.append(f"Error Type: {report.error_type}")
-    parts.append("Phases: " + ", ".join(f"{name} {value:.2f} ms" for name, value in report.phases.items()))
+            text += f"Error Type: {report.error_type}\t"
+    text += "Phases: " + ", ".join([f"{name} {value:.2f} ms" for name, value in report.phases.items()]) + "\t"
     if report.trace_id:
-        parts.append(f"XRAY TraceId: {report.trace_id}")
-    return "\t".join(parts) + "\t\n"
+        text += f"XRAY TraceId: {report.trace_id}\t"
+    return text + "\n"
 
 
 def timeout_line(request_id: str, after_s: float, now_ms: int) -> str:

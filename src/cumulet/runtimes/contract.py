@@ -47,16 +47,16 @@ class FunctionSpec:
     provisioned_concurrency: int = 0
     is_snap_started: bool = False
     has_web_adapter: bool = False
+    pool_key: tuple[str, str, str] = field(init=False, compare=False, repr=False)
+    """Which environments may serve this spec."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pool_key", (self.function_id, self.version, self.config_id))
 
     @property
     def function_arn(self) -> str:
         """The unqualified ARN."""
         return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.name}"
-
-    @property
-    def pool_key(self) -> tuple[str, str, str]:
-        """Which environments may serve this spec."""
-        return (self.function_id, self.version, self.config_id)
 
 
 class Call(NamedTuple):

@@ -168,8 +168,8 @@ class ProcessTree:
                 self._peak_bytes = int(os.pread(self._peak_fd, 32, 0))
 
     def drain_output(self) -> None:
-        """Read what is in the pipe now: what was written before an answer came is in it. Mostly nothing is: to ask for that first costs
-        a third of a read that finds nothing."""
+        """Read what is in the pipe now: what was written before an answer came is in it. Mostly nothing is: to ask
+        for that first costs a third of a read that finds nothing."""
         if self._output_fd < 0 or not self._unread.poll(0):
             return
         for _ in range(_CHUNKS_IN_PIPE):  # no more than a pipe can hold: a writer that is faster than this loop must not hold it

@@ -80,8 +80,10 @@ def grown(stream: Stream, lines: list[tuple[int, str]], size: int, now_ms: int) 
 
 
 def size_of(lines: list[tuple[int, str]]) -> int:
-    text = sum([len(message) if message.isascii() else len(message.encode()) for _, message in lines])
-    return text + EVENT_OVERHEAD_BYTES * len(lines)
+    size = EVENT_OVERHEAD_BYTES * len(lines)
+    for _, message in lines:
+        size += len(message) if message.isascii() else len(message.encode())
+    return size
 
 
 def check_batch(lines: list[tuple[int, str]]) -> None:

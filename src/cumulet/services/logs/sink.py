@@ -20,10 +20,24 @@ _MAX_STREAM_BYTES_PER_S = 4 * 1024 * 1024
 _BATCH_LINES = 1000
 _TRANSACTION_BATCHES = 32
 
+_RATES_REMEMBERED = 10_000
+
 Place = tuple[str, str, str, str]
 """(account, region, group, stream)"""
 Batch = tuple[str, str, LogLines]
 """(group, stream, lines)"""
+
+
+class _Buffer:
+    """What one stream has got since the last flush. `taken` are its bytes since `since_s`, some time in the last second."""
+
+    __slots__ = ("dropped", "lines", "since_s", "taken")
+
+    def __init__(self, since_s: float, taken: int) -> None:
+        self.lines: LogLines = []
+        self.dropped = 0
+        self.since_s = since_s
+        self.taken = taken
 
 
 class StoreLogSink:
@@ -32,33 +46,48 @@ class StoreLogSink:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._buffered: dict[Place, LogLines] = {}
+        self._buffers: dict[Place, _Buffer] = {}
         self._buffered_bytes = 0
         self._rates: dict[Place, tuple[float, int]] = {}
-        self._dropped: dict[Place, int] = {}
         self._woken = asyncio.Event()
         self._flushing = asyncio.Lock()
 
     def take(self, account: str, region: str, group: str, stream: str, lines: LogLines) -> None:
         """Keep lines for the next flush; those of a flood are counted, not kept."""
         place = (account, region, group, stream)
+        buffer = self._buffers.get(place)
+        if buffer is None:
+            buffer = self._open_buffer(place)
         size = size_of(lines)
-        if self._is_flood(place, size):
-            self._dropped[place] = self._dropped.get(place, 0) + len(lines)
+        buffer.taken += size
+        if buffer.taken > _MAX_STREAM_BYTES_PER_S or self._buffered_bytes + size > _MAX_BUFFERED_BYTES:
+            buffer.dropped += len(lines)
         else:
-            self._buffered.setdefault(place, []).extend(lines)
+            buffer.lines += lines
             self._buffered_bytes += size
+
+    def _open_buffer(self, place: Place) -> _Buffer:
+        """For the stream's first lines since the last flush, so that the time is asked for once a flush."""
+        now_s = self._clock.monotonic_s()
+        since_s, taken = self._rates.get(place, (now_s, 0))
+        if now_s - since_s >= 1.0:
+            since_s, taken = now_s, 0
+        buffer = self._buffers[place] = _Buffer(since_s, taken)
         self._woken.set()
+        return buffer
 
     async def flush(self) -> None:
         """Write what is buffered now; returns when it can be read."""
         async with self._flushing:
-            buffered, dropped = self._buffered, self._dropped
-            self._buffered, self._dropped, self._buffered_bytes = {}, {}, 0
-            for place, count in dropped.items():
-                marker = f"[cumulet] log cut: {count} lines were dropped\n"
-                buffered.setdefault(place, []).append((self._clock.now_ms(), marker))
-            for (account, region), batches in _by_shard(buffered).items():
+            buffers, self._buffers, self._buffered_bytes = self._buffers, {}, 0
+            if len(self._rates) > _RATES_REMEMBERED:
+                self._rates.clear()
+            for place, buffer in buffers.items():
+                self._rates[place] = (buffer.since_s, buffer.taken)
+                if buffer.dropped:
+                    marker = f"[cumulet] log cut: {buffer.dropped} lines were dropped\n"
+                    buffer.lines.append((self._clock.now_ms(), marker))
+            for (account, region), batches in _by_shard(buffers).items():
                 await append(self._store, account, region, batches, self._clock.now_ms())
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -74,23 +103,11 @@ class StoreLogSink:
             await self.flush()
         await self.flush()
 
-    def _is_flood(self, place: Place, size: int) -> bool:
-        if self._buffered_bytes + size > _MAX_BUFFERED_BYTES:
-            return True
-        now_s = self._clock.monotonic_s()
-        since_s, taken = self._rates.get(place, (now_s, 0))
-        if now_s - since_s >= 1.0:
-            since_s, taken = now_s, 0
-        if len(self._rates) > 10_000:
-            self._rates.clear()
-        self._rates[place] = (since_s, taken + size)
-        return taken + size > _MAX_STREAM_BYTES_PER_S
 
-
-def _by_shard(buffered: dict[Place, LogLines]) -> dict[tuple[str, str], list[Batch]]:
+def _by_shard(buffers: dict[Place, _Buffer]) -> dict[tuple[str, str], list[Batch]]:
     shards: dict[tuple[str, str], list[Batch]] = {}
-    for (account, region, group, stream), lines in buffered.items():
-        batches = shards.setdefault((account, region), [])
+    for (account, region, group, stream), buffer in buffers.items():
+        batches, lines = shards.setdefault((account, region), []), buffer.lines
         batches += [(group, stream, lines[at : at + _BATCH_LINES]) for at in range(0, len(lines), _BATCH_LINES)]
     return shards
 
