@@ -5,7 +5,8 @@
 The victim calls a small warm function, one call after the other, ten milliseconds apart: alone, then beside each hog. A hog is a
 second account whose functions (eight calls at once) do one thing as hard as they can; `overload` instead sends ten times as many
 calls as its limit of concurrency lets run. Prints a table and JSON lines; `ratio` is the victim's p99 beside the hog as a share of
-its p99 alone, the median of those measured before and after each hog. All share the machine: the hog's client runs at low priority.
+its p99 alone, the median of those measured before and after each hog. `cpu` and `late` are the node's own thread: what it used of a
+processor, and for how many milliseconds of a second it waited for one. All share the machine: hogs' clients have a low priority.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -80,16 +82,37 @@ class Account:
         return self.request("POST", f"/2015-03-31/functions/{name}/invocations", b"{}")
 
 
-async def measure(victim: Account, seconds: float) -> tuple[list[float], int]:
-    """How long each of the victim's calls took, and how many failed."""
-    request, took_s, failed = victim.invoke("victim"), [], 0
-    until = time.perf_counter() + seconds
+@dataclass
+class Measured:
+    """How long each of the victim's calls took, how many failed, and what the node's thread had of a processor meanwhile."""
+
+    took_s: list[float] = field(default_factory=list)
+    failed: int = 0
+    cpu: float = 0.0
+    late_ms: float = 0.0
+
+    def percentile(self, at: float) -> float:
+        return percentile(self.took_s, at) or 0.0
+
+
+def scheduled(pid: int) -> tuple[int, int]:
+    """Nanoseconds that a process' first thread ran, and that it could have run."""
+    ran, waited, _ = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
+    return int(ran), int(waited)
+
+
+async def measure(victim: Account, node: int, seconds: float) -> Measured:
+    request, found = victim.invoke("victim"), Measured()
+    began, before = time.perf_counter(), scheduled(node)
+    until = began + seconds
     while time.perf_counter() < until:
         status, _, seconds_taken = await call_once(victim.url, request)
-        took_s.append(seconds_taken)
-        failed += status != 200
+        found.took_s.append(seconds_taken)
+        found.failed += status != 200
         await asyncio.sleep(0.01)
-    return took_s, failed
+    after, elapsed_s = scheduled(node), time.perf_counter() - began
+    found.cpu, found.late_ms = (after[0] - before[0]) / 1e9 / elapsed_s, (after[1] - before[1]) / 1e6 / elapsed_s
+    return found
 
 
 async def hog(url: str, key: Key, name: str) -> None:
@@ -100,12 +123,12 @@ async def hog(url: str, key: Key, name: str) -> None:
         await load(url, [account.invoke(name)], 10 * CONCURRENCY if name == "overload" else 8, 60)
 
 
-async def measure_beside(victim: Account, url: str, key: Key, name: str, seconds: float) -> tuple[list[float], int]:
-    command = [sys.executable, __file__, "--hog", name, url, key.access_key_id, key.secret]
+async def measure_beside(victim: Account, node: Node, key: Key, name: str, seconds: float) -> Measured:
+    command = [sys.executable, __file__, "--hog", name, node.url, key.access_key_id, key.secret]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
     try:
         await asyncio.sleep(1.5)
-        return await measure(victim, seconds)
+        return await measure(victim, node.process.pid, seconds)
     finally:
         process.kill()
         process.wait()
@@ -127,28 +150,34 @@ async def main(options) -> None:
             await victim.create("victim", VICTIM_CODE, MemorySize=128)
             for name in options.hogs:
                 await attacker.create(name, HOGS[name], MemorySize=512, Timeout=2)
-            await measure(victim, 1)
+            pid = node.process.pid
+            await measure(victim, pid, 1)
             alone, found = [], {}
             for name in options.hogs:
-                alone.append(percentile((await measure(victim, options.seconds / 2))[0], 99))
-                found[name] = await measure_beside(victim, node.url, keys[HOG], name, options.seconds)
+                alone.append(await measure(victim, pid, options.seconds / 2))
+                found[name] = await measure_beside(victim, node, keys[HOG], name, options.seconds)
                 await asyncio.sleep(2.5)  # what it left running times out
-                alone.append(percentile((await measure(victim, options.seconds / 2))[0], 99))
+                alone.append(await measure(victim, pid, options.seconds / 2))
     told(alone, found)
 
 
-def told(alone: list[float], found: dict) -> None:
-    base_ms = median(alone)
-    print(f"{'beside':<10} {'calls':>6} {'failed':>6} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'ratio':>6}")
-    print(f"{'nobody':<10} {'':>6} {'':>6} {'':>8} {base_ms:>8.2f} {max(alone):>8.2f} {1.0:>6.2f}")
-    for name, (took_s, failed) in found.items():
-        p50, p99, most = (percentile(took_s, each) or 0.0 for each in (50, 99, 100))
-        print(f"{name:<10} {len(took_s):>6} {failed:>6} {p50:>8.2f} {p99:>8.2f} {most:>8.2f} {p99 / base_ms:>6.2f}")
-    emit(what="victim alone", p99_ms=base_ms, all_p99_ms=alone)
-    for name, (took_s, failed) in found.items():
-        p99 = percentile(took_s, 99)
-        about = {"calls": len(took_s), "failed": failed, "p50_ms": percentile(took_s, 50), "p99_ms": p99}
-        emit(what=f"victim beside {name}", **about, ratio=round((p99 or 0) / base_ms, 2))
+def told(alone: list[Measured], found: dict[str, Measured]) -> None:
+    p99s = [each.percentile(99) for each in alone]
+    base_ms = median(p99s)
+    heads = ("calls", "failed", "p50 ms", "p99 ms", "max ms", "ratio", "cpu", "late")
+    print(f"{'beside':<10}", *(f"{head:>8}" for head in heads))
+    middle = median(each.percentile(50) for each in alone)
+    print(f"{'nobody':<10} {'':>8} {'':>8} {middle:>8.2f} {base_ms:>8.2f} {max(p99s):>8.2f} {1.0:>8.2f}", end=" ")
+    print(f"{median(each.cpu for each in alone):>8.2f} {median(each.late_ms for each in alone):>8.1f}")
+    emit(what="victim alone", p99_ms=base_ms, all_p99_ms=p99s)
+    for name, each in found.items():
+        p50, p99, most = (each.percentile(at) for at in (50, 99, 100))
+        print(f"{name:<10} {len(each.took_s):>8} {each.failed:>8} {p50:>8.2f} {p99:>8.2f} {most:>8.2f}", end=" ")
+        print(f"{p99 / base_ms:>8.2f} {each.cpu:>8.2f} {each.late_ms:>8.1f}")
+    for name, each in found.items():
+        about = {"calls": len(each.took_s), "failed": each.failed, "p50_ms": each.percentile(50), "p99_ms": each.percentile(99)}
+        node = {"node_cpu": round(each.cpu, 3), "node_late_ms_per_s": round(each.late_ms, 1)}
+        emit(what=f"victim beside {name}", **about, ratio=round(each.percentile(99) / base_ms, 2), **node)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ _V1_WANTED = ("memory", "pids", "cpu")
 _V1_FREEZER = ("freezer",)
 _V2_WANTED = ("memory", "pids", "cpu")
 PREFIX = "cumulet-"
+_OWN_PREFIX = "cumulet.node-"
+"""Of groups in which nodes themselves are: nodes of other versions must not take them for left-overs of environments."""
+_OWN_SHARE = 10
+"""What the node's own process weighs, as a multiple of what all environments do."""
 
 
 def join(group: Group, limits: Limits) -> None:
@@ -134,6 +138,30 @@ def open_node_group() -> Group:
         return tuple(found + _open_freezer(name))
     unified = _open_v2(name)
     return (("unified", unified),) if unified else ()
+
+
+def enter_own() -> Group:
+    """Put the calling process into a group of its own, which weighs more than all environments together, where that can be had:
+    what it is called, to be left by `leave_own`. A high priority alone would count within its session's share only."""
+    name = _OWN_PREFIX + own_name()
+    for controller, parent in _v1_parents(("cpu",)):
+        group = ((controller, os.path.join(parent, name)),)
+        try:
+            os.makedirs(group[0][1], exist_ok=True)
+            _write(group[0][1], "cpu.shares", str(_OWN_SHARE * 1024 * (os.cpu_count() or 1)))
+            _write(group[0][1], "cgroup.procs", str(os.getpid()))
+            return group
+        except OSError:
+            remove(group, 0)
+    return ()
+
+
+def leave_own(group: Group) -> None:
+    """Back to where the process came from, with all that it has started in its own group."""
+    for _controller, folder in group:
+        for pid in _try_read(folder, "cgroup.procs").split():
+            _try_write(os.path.dirname(folder), "cgroup.procs", pid)
+    remove(group)
 
 
 def _open_freezer(name: str) -> List[Tuple[str, str]]:
@@ -271,9 +299,10 @@ def sweep_stale() -> int:
     swept = 0
     for parent in {parent for _, parent in _v1_parents(_V1_WANTED + _V1_FREEZER)} | set(_v2_folders()):
         for name in _names(parent):
-            if name.startswith(PREFIX) and not is_alive(name[len(PREFIX) :]):
-                _remove_tree(os.path.join(parent, name))
-                swept += 1
+            for prefix in (PREFIX, _OWN_PREFIX):
+                if name.startswith(prefix) and not is_alive(name[len(prefix) :]):
+                    _remove_tree(os.path.join(parent, name))
+                    swept += 1
     return swept
 
 
@@ -291,12 +320,13 @@ def _remove_tree(folder: str) -> None:
 
 
 def _v1_parents(wanted: Tuple[str, ...]) -> List[Tuple[str, str]]:
-    """(controller, folder of this process's group) of those v1 hierarchies that are mounted."""
+    """(controller, folder of this process's group) of those v1 hierarchies that are mounted; its group is the one that the node was
+    started in, not its own."""
     own: Dict[str, str] = {}
     for line in _try_read("/proc/self", "cgroup").splitlines():
         _number, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
-            own[controller] = path
+            own[controller] = _started_in(path)
     found: List[Tuple[str, str]] = []
     for line in _try_read("/proc/self", "mountinfo").splitlines():
         before, _, after = line.partition(" - ")
@@ -311,12 +341,17 @@ def _v1_parents(wanted: Tuple[str, ...]) -> List[Tuple[str, str]]:
     return found
 
 
+def _started_in(path: str) -> str:
+    """The group that a node in the group at `path` was started in."""
+    return os.path.dirname(path) if os.path.basename(path).startswith(_OWN_PREFIX) else path
+
+
 def _v2_folders() -> List[str]:
     """This process's group in the v2 hierarchy, when it is mounted: a list of none or one."""
     own = ""
     for line in _try_read("/proc/self", "cgroup").splitlines():
         if line.startswith("0::"):
-            own = line[3:].rstrip("/")
+            own = _started_in(line[3:]).rstrip("/")
     for line in _try_read("/proc/self", "mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         if after.startswith("cgroup2 "):
@@ -328,17 +363,17 @@ def _v2_folders() -> List[str]:
 def _open_v2(name: str) -> Optional[str]:
     """The node's group under v2 with the controllers handed down to it, None when this machine doesn't let us."""
     for own in _v2_folders():
+        leaf = os.path.join(own, _OWN_PREFIX + own_name())
         if not set(_V2_WANTED) <= set(_try_read(own, "cgroup.controllers").split()):
             continue
         try:
             if os.path.exists(os.path.join(own, "cgroup.type")):
                 # Not the root group: only a group without processes of its own may hand controllers down.
-                leaf = os.path.join(own, name + ".node")
                 os.makedirs(leaf, exist_ok=True)
                 for pid in _try_read(own, "cgroup.procs").split():
                     _write(leaf, "cgroup.procs", pid)
             _hand_down(own)
-            _try_write(os.path.join(own, name + ".node"), "cpu.weight", "1000")  # the node's own, above what it runs
+            _try_write(leaf, "cpu.weight", str(100 * _OWN_SHARE))  # the node's own, above what it runs
             folder = os.path.join(own, name)
             os.makedirs(folder, exist_ok=True)
             _hand_down(folder)
