@@ -4,8 +4,9 @@ is the affair of its kind (`gateway/http_api`, `gateway/rest_api`); this module 
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from cumulet.core.http import Request, Response
 from cumulet.gateway.exchange import Door, Exchange
@@ -15,7 +16,8 @@ _PATH = "/_aws/execute-api/"
 _REST_PATH = re.compile(r"/restapis/([a-z0-9]+)/([^/]+)/_user_request_(/.*)?\Z")
 
 
-class ApiAddress(NamedTuple):
+@dataclass(slots=True)
+class ApiAddress:
     """Which API a request is for. `path` is what follows the API's address: the stage first, except for a `$default` one."""
 
     api_id: str

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 
 import base64
 import binascii
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from cumulet.core.http import Response
 from cumulet.gateway.function_urls import InvalidFunctionResponse, body_text, headers_and_cookies, identity, joined
 from cumulet.gateway.http_api.call import NOT_FORWARDED, Call
 
+_TEXT = ("Content-Type", "text/plain;charset=UTF-8")
 _NO_IDENTITY = dict.fromkeys(
     (
         "accessKey", "accountId", "caller", "cognitoAuthenticationProvider", "cognitoAuthenticationType", "cognitoIdentityId",
@@ -45,8 +47,8 @@ def authorizer_event_of(call: Call, version: str, identity_source: list[str]) ->
 def _event_2(call: Call) -> dict[str, Any]:
     request, stage = call.request, call.stage
     headers, cookies = headers_and_cookies(request.headers)
-    for name in NOT_FORWARDED.intersection(headers):
-        del headers[name]
+    if not NOT_FORWARDED.isdisjoint(headers):
+        headers = {name: value for name, value in headers.items() if name not in NOT_FORWARDED}
     for name, _, value in call.forwarded():
         headers[name] = value
     headers["content-length"] = str(len(request.body))
@@ -181,7 +183,9 @@ def response_of(payload: bytes, version: str) -> Response:
             return Response(200, [("Content-Type", "application/json")], payload)
         raise InvalidFunctionResponse("the function's answer has no statusCode")
     headers = _headers_of(answer.get("headers"), None if version == "2.0" else answer.get("multiValueHeaders"))
-    return Response(_status_of(answer["statusCode"]), headers + _cookies_of(answer.get("cookies")), _body_of(answer))
+    if (cookies := answer.get("cookies")) is not None:
+        headers += _cookies_of(cookies)
+    return Response(_status_of(answer["statusCode"]), headers, _body_of(answer))
 
 
 def _status_of(value: Any) -> int:
@@ -193,32 +197,46 @@ def _status_of(value: Any) -> int:
 
 
 def _cookies_of(cookies: Any) -> list[tuple[str, str]]:
-    if not isinstance(cookies, list | None) or any(not isinstance(cookie, str) for cookie in cookies or ()):
+    if not isinstance(cookies, list) or any(not isinstance(cookie, str) for cookie in cookies):
         raise InvalidFunctionResponse("cookies are a list of strings")
-    return [("Set-Cookie", cookie) for cookie in cookies or ()]
+    return [("Set-Cookie", cookie) for cookie in cookies]
 
 
 def _headers_of(single: Any, multi: Any) -> list[tuple[str, str]]:
     """Those of several values, and those of `single` that it does not name."""
-    single, multi = single or {}, multi or {}
+    if not single and not multi:
+        return [_TEXT]
+    given = list(_pairs_of(single or {}, multi or {}))
+    found = [(name, value) for lower, name, value in given if lower not in NOT_FORWARDED]
+    if not any(lower == "content-type" for lower, _, _ in given):
+        found.append(_TEXT)
+    return found
+
+
+def _pairs_of(single: Any, multi: Any) -> Iterator[tuple[str, str, str]]:
+    """(lower-case name, name, value)."""
     if not isinstance(single, dict) or not isinstance(multi, dict):
         raise InvalidFunctionResponse("headers must be objects")
-    found: list[tuple[str, str]] = []
+    known = set()
     for name, values in multi.items():
         if not isinstance(values, list):
             raise InvalidFunctionResponse(f"multiValueHeaders.{name} is no list")
-        found += [(name, _text(name, value)) for value in values]
-    known = {name.lower() for name, _ in found}
-    found += [(name, _text(name, value)) for name, value in single.items() if name.lower() not in known and value is not None]
-    if not any(name.lower() == "content-type" for name, _ in found):
-        found.append(("Content-Type", "text/plain;charset=UTF-8"))
-    return [pair for pair in found if pair[0].lower() not in NOT_FORWARDED]
+        lower = name.lower()
+        if values:
+            known.add(lower)
+        for value in values:
+            yield lower, name, _text(name, value)
+    for name, value in single.items():
+        if value is not None and (lower := name.lower()) not in known:
+            yield lower, name, _text(name, value)
 
 
 def _text(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
+    if isinstance(value, int | float):
         return str(value)
     raise InvalidFunctionResponse(f"header {name} is no string")
 

@@ -39,10 +39,11 @@ class Integrations:
             response = await self._function(call, integration)
         else:
             response = await self._http(call, integration)
-        noted = call.noted
-        noted["integrationStatus"] = noted["integration.integrationStatus"] = response.status
-        noted["integration.status"] = 200 if integration.function is not None else response.status
-        noted["integration.requestId"] = call.request_id
+        if call.stage.log is not None or integration.responses:
+            noted = call.noted
+            noted["integrationStatus"] = noted["integration.integrationStatus"] = response.status
+            noted["integration.status"] = 200 if integration.function is not None else response.status
+            noted["integration.requestId"] = call.request_id
         if integration.responses:
             mappings = integration.responses.get(str(response.status))
             if mappings is not None:

@@ -29,12 +29,16 @@ class Routes(Generic[T]):
     def __init__(self, routes: Iterable[tuple[str, T]]) -> None:
         self._root: _Node[T] = _Node()
         self._default: T | None = None
+        self._exact: dict[str, tuple[T, dict[str, str]]] = {}
+        """Routes without variables, by their key: nothing goes before them."""
         for key, target in routes:
             if key == "$default":
                 self._default = target
             else:
                 method, _, path = key.partition(" ")
                 self._add(method, path, target)
+                if "{" not in path and "%" not in path:
+                    self._exact[key] = (target, {})
 
     def _add(self, method: str, path: str, target: T) -> None:
         node, names = self._root, []
@@ -52,6 +56,9 @@ class Routes(Generic[T]):
 
     def match(self, path: str, method: str) -> tuple[T, dict[str, str]] | None:
         """(route, decoded path parameters). `path` begins with a slash and is as sent."""
+        exact = self._exact.get(f"{method} {path}")
+        if exact is not None:
+            return exact
         parts = path[1:].split("/")
         if "%" in path:
             parts = [unquote(part) for part in parts]

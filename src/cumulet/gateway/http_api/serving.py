@@ -18,12 +18,13 @@ from cumulet.gateway.http_api.call import Call, decoded
 from cumulet.gateway.http_api.compiled import Route, Stage
 from cumulet.gateway.http_api.integrations import Integrations
 from cumulet.gateway.http_api.issuers import Issuers
-from cumulet.gateway.http_api.refusals import Refusal, not_found, rendered, server_error
+from cumulet.gateway.http_api.refusals import JSON, Refusal, not_found, rendered, server_error
 from cumulet.invoke.contract import LogSink
 
 log = logging.getLogger("cumulet.gateway")
 
 MAXIMUM_BODY_BYTES = 10 * 1024 * 1024
+_NOT_FOUND = b'{"message":"Not Found"}'
 _NO_ROUTE = Route("-", "-", None, "NONE", None, frozenset(), None, None)
 
 
@@ -49,6 +50,8 @@ class Serving:
                 answer.headers.append(("Apigw-Requestid", exchange.request_id))
                 return answer
         matched = stage.routes.match(path, request.method)
+        if matched is None and stage.cors is None and stage.log is None:
+            return Response(404, [JSON, ("Apigw-Requestid", exchange.request_id)], _NOT_FOUND)
         route, variables = matched or (_NO_ROUTE, {})
         call = Call(
             request=request,
