@@ -1,10 +1,10 @@
 """One request to an HTTP API, taken apart no further than is asked for: what events, mappings, authorizers and logs all read."""
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from cumulet.core import ids
 from cumulet.core.context import Principal
 from cumulet.core.http import Request
 from cumulet.gateway.function_urls import clf_time
@@ -74,8 +74,8 @@ class Call:
         return clf_time(self.now_ms // 1000)
 
     def extended_id(self) -> str:
-        """`$context.extendedRequestId`: 15 characters and a `=`, made of the request id."""
-        return hashlib.blake2b(self.request_id.encode(), digest_size=8).hexdigest()[:15] + "="
+        """`$context.extendedRequestId`."""
+        return ids.extended_request_id(self.request_id)
 
     def arn(self) -> str:
         """What an authorizer is asked about."""

@@ -1,7 +1,7 @@
 """Who may call a method: the API's resource policy, signatures, and Lambda authorizers with their cache."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +48,8 @@ class Access:
         self._grants: OrderedDict[tuple[str, ...], tuple[float, Grant]] = OrderedDict()
         self._policies: dict[str, Any] = {}
 
-    async def check(self, call: Call, exchange: Exchange) -> None:
-        """Raises Refusal. Adds the caller to the call's context."""
+    def check(self, call: Call, exchange: Exchange) -> Awaitable[None] | None:
+        """Raises Refusal, at once or when what it returns is awaited. Adds the caller to the call's context."""
         kind = call.method.authorization
         caller: Context | None = None
         if kind == "AWS_IAM":
@@ -61,9 +61,10 @@ class Access:
         if verdict == "none" and (caller is None or caller.account != call.stage.place.account):
             raise _denied(call, caller, explicit=False)
         if kind == "CUSTOM":
-            await self._authorize(call)
-        elif kind == "COGNITO_USER_POOLS":
+            return self._authorize(call)
+        if kind == "COGNITO_USER_POOLS":
             raise NotServed("Authorizers of type COGNITO_USER_POOLS are not served by this node")
+        return None
 
     def flush(self, api_id: str, stage: str) -> None:
         for key in [key for key in self._grants if key[:2] == (api_id, stage)]:

@@ -1,10 +1,11 @@
 """What integrations and authorizers reach: functions by ARN, the node's own services through its public door, and HTTP."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from cumulet.core.arn import parse_arn
+from cumulet.core.arn import Arn, parse_arn
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.gateway.rest_api.call import Call
@@ -13,6 +14,9 @@ from cumulet.gateway.rest_api.refusals import Refusal, server_error
 from cumulet.invoke.contract import AsyncInvoker, Invocation, InvocationResult, Invoker, Resolve
 from cumulet.invoke.streaming import StreamedInvocation, invoke_streamed
 from cumulet.services.rest_apis.model import DEFAULT_TIMEOUT_MS, Place
+
+_START_S = 15.0
+"""What a start may take beside a function's own time limit."""
 
 SendHttp = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[Response]]
 """(method, URL, headers, body) -> the whole response. Raises OSError when there is none."""
@@ -41,10 +45,11 @@ class Backends:
         place, name, qualifier = _function_of(call, function_arn)
         try:
             spec, _settings = await self.resolve(place.account, place.region, name, qualifier)
+            invocation = Invocation(call.request_id, payload, function_arn, trace_id=call.trace_id)
+            if spec.timeout_s + _START_S < timeout_s:
+                return await self.invoker.invoke(spec, invocation)  # its own limits end it sooner: no timer
             async with asyncio.timeout(timeout_s):
-                return await self.invoker.invoke(
-                    spec, Invocation(call.request_id, payload, function_arn, trace_id=call.header("x-amzn-trace-id"))
-                )
+                return await self.invoker.invoke(spec, invocation)
         except TimeoutError:
             call.note("Execution failed due to a timeout error")
             raise Refusal("INTEGRATION_TIMEOUT", "Endpoint request timed out") from None
@@ -82,11 +87,17 @@ class Backends:
             raise server_error(500) from None
 
 
+@functools.lru_cache(maxsize=4096)
+def _parsed(text: str) -> tuple[Arn, list[str]]:
+    """(ARN, parts of its resource). Raises ValueError."""
+    arn = parse_arn(text)
+    return arn, arn.resource.split(":")
+
+
 def _function_of(call: Call, text: str) -> tuple[Place, str, str | None]:
     """(place, name, qualifier) of a function's ARN. Raises Refusal: also for another account, whose policy nobody asks here."""
     try:
-        arn = parse_arn(text)
-        kind, name, *qualifier = arn.resource.split(":")
+        arn, (kind, name, *qualifier) = _parsed(text)
     except ValueError:
         call.note("Execution failed due to configuration error: Invalid function ARN")
         raise server_error() from None

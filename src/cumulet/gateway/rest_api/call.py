@@ -1,18 +1,18 @@
-"""One request to a REST API, taken apart once: what events, templates, mappings and authorizers all read."""
+"""One request to a REST API, taken apart no further than is asked for: what events, templates, mappings and authorizers read."""
 
-import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from cumulet.core import ids
 from cumulet.core.context import Principal
-from cumulet.core.http import Request
+from cumulet.core.http import Request, Response
+from cumulet.gateway.exchange import Exchange
+from cumulet.gateway.function_urls import clf_time
 from cumulet.gateway.rest_api.compiled import CompiledMethod, CompiledStage
 
 _SHOWN_BYTES = 1024
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NOT_FORWARDED = frozenset(("connection", "content-length", "transfer-encoding", "keep-alive", "te", "upgrade", "trailer"))
 
 _NO_IDENTITY: Mapping[str, Any] = {
@@ -35,27 +35,68 @@ _PORTS = {"http": "80", "https": "443"}
 
 @dataclass(slots=True)
 class Call:
-    """`path` is what follows the stage, as sent; `path_parameters` are as sent too. `headers` keep the spelling of the client.
-
-    `context` is `$context` and `requestContext`: steps add to it what they find out.
+    """`path` is what follows the stage, `full_path` what the client asked for, both as sent; `path_parameters` are as sent too.
+    `exchange` None: nobody asked for it, it is a test invocation. `api_key` and `response` are what steps have found.
     """
 
     request: Request
     request_id: str
+    host: str
     now_ms: int
     stage: CompiledStage
     method: CompiledMethod
     path: str
+    full_path: str
     path_parameters: dict[str, str]
-    headers: dict[str, list[str]]
-    query: dict[str, list[str]]
-    context: dict[str, Any]
-    variables: Mapping[str, str]
+    exchange: Exchange | None = None
     is_canary: bool = False
     log: list[str] | None = None
     api_key: str | None = None
+    response: Response | None = None
     response_headers: list[tuple[str, str]] = field(default_factory=list)
+    _headers: dict[str, list[str]] | None = None
     _by_lower: dict[str, str] | None = None
+    _query: dict[str, list[str]] | None = None
+    _context: dict[str, Any] | None = None
+    _trace_id: str = ""
+
+    # What follows is made when it is first asked for: many methods ask for none of it.
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """`$stageVariables`."""
+        return self.stage.variables
+
+    @property
+    def headers(self) -> dict[str, list[str]]:
+        """As integrations get them: in the client's spelling, with those that API Gateway adds."""
+        if self._headers is None:
+            self._headers = headers_of(self.request, self.host, self.trace_id)
+        return self._headers
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        if self._query is None:
+            self._query = query_of(self.request.query)
+        return self._query
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """`$context` and `requestContext`: steps add to it what they find out."""
+        if self._context is None:
+            self._context = context_of(self)
+        return self._context
+
+    @property
+    def trace_id(self) -> str:
+        """The client's trace header, or a new root."""
+        if not self._trace_id:
+            self._trace_id = trace_id_of(self.request, self.request_id, self.now_ms)
+        return self._trace_id
+
+    def told(self, name: str) -> str:
+        """The first value of a header (name in lower case) as the client sent it; "" without one."""
+        return self.request.header(name)
 
     def header(self, name: str) -> str | None:
         """The first value of a header, whatever its spelling."""
@@ -114,23 +155,13 @@ def query_of(query: str) -> dict[str, list[str]]:
 def trace_id_of(request: Request, request_id: str, now_ms: int) -> str:
     """The client's trace header, or a new root."""
     told = request.header("x-amzn-trace-id")
-    if told:
-        return told
-    return f"Root=1-{now_ms // 1000:08x}-{request_id.replace('-', '')[:24]}"
+    return told or f"Root=1-{now_ms // 1000:08x}-{request_id.replace('-', '')[:24]}"
 
 
-def context_of(
-    request: Request,
-    *,
-    request_id: str,
-    now_ms: int,
-    stage: CompiledStage,
-    method: CompiledMethod,
-    full_path: str,
-    host: str,
-) -> dict[str, Any]:
+def context_of(call: Call) -> dict[str, Any]:
     """`requestContext`, in the order of the documented sample."""
-    domain = host.partition(":")[0]
+    request, stage, method = call.request, call.stage, call.method
+    domain = call.host.partition(":")[0]
     identity = dict(_NO_IDENTITY)
     identity["sourceIp"] = request.source_ip
     identity["userAgent"] = request.header("user-agent") or None
@@ -138,15 +169,15 @@ def context_of(
         "resourceId": method.resource_id,
         "resourcePath": method.resource_path,
         "httpMethod": request.method,
-        "extendedRequestId": extended_id(request_id),
-        "requestTime": clf_time(now_ms // 1000),
-        "path": full_path,
+        "extendedRequestId": ids.extended_request_id(call.request_id),
+        "requestTime": clf_time(call.now_ms // 1000),
+        "path": call.full_path,
         "accountId": stage.place.account,
         "protocol": "HTTP/1.1",
         "stage": stage.name,
         "domainPrefix": domain.partition(".")[0],
-        "requestTimeEpoch": now_ms,
-        "requestId": request_id,
+        "requestTimeEpoch": call.now_ms,
+        "requestId": call.request_id,
         "identity": identity,
         "domainName": domain,
         "deploymentId": stage.deployment_id,
@@ -166,13 +197,3 @@ def caller_identity(caller: Principal) -> dict[str, Any]:
         "userArn": caller.arn,
         "user": caller.user_id,
     }
-
-
-def extended_id(request_id: str) -> str:
-    """`x-amz-apigw-id`: 15 characters and a `=`, made of the request id."""
-    return hashlib.blake2b(request_id.encode(), digest_size=8).hexdigest()[:15] + "="
-
-
-def clf_time(seconds: int) -> str:
-    at = time.gmtime(seconds)
-    return f"{at[2]:02}/{_MONTHS[at[1] - 1]}/{at[0]}:{at[3]:02}:{at[4]:02}:{at[5]:02} +0000"

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from cumulet.gateway.templates.values import Overrides
 from cumulet.gateway.templates.variables import input_of, quiet, util
 from cumulet.gateway.url_door import split_prelude, whole_body
 
+JSON_TYPE = "application/json"
 _ERROR_CHARS = 4096
 
 
@@ -45,7 +47,7 @@ class Integrations:
                 outgoing = outgoing_of(call)
                 return answer_of(call, await self._http.send(call, outgoing), None)
             case "MOCK":
-                return self._mock(call)
+                return mock(call)
         return await self._aws(call)
 
     async def _function_proxy(self, call: Call) -> Response:
@@ -65,7 +67,7 @@ class Integrations:
             call.note("Lambda execution failed with status 200 due to customer function error")
             raise server_error(502)
         try:
-            accept = call.header("accept") or "application/json"
+            accept = call.told("accept") or JSON_TYPE
             return proxy.response_of(result.payload, call.stage.deployment.binary, accept)
         except proxy.MalformedProxyResponse as error:
             call.note(f"Execution failed due to configuration error: Malformed Lambda proxy response: {error}")
@@ -97,19 +99,6 @@ class Integrations:
         response = await self._http.send(call, outgoing)
         return Response(response.status, proxy.remapped(response.headers), response.body)
 
-    def _mock(self, call: Call) -> Response:
-        """The template says which status the integration has: `{"statusCode": 200}`."""
-        outgoing = outgoing_of(call)
-        try:
-            document = orjson.loads(_lenient(outgoing.body)) if outgoing.body.strip() else None
-            status = int(document["statusCode"]) if isinstance(document, dict) else 0
-        except (ValueError, KeyError, TypeError):
-            status = 0
-        if not 100 <= status <= 599:
-            call.note("Execution failed due to configuration error: Unable to parse statusCode. It should be an integer.")
-            raise server_error()
-        return answer_of(call, Response(status, [], b""), str(status), is_mock=True)
-
     async def _aws(self, call: Call) -> Response:
         """A function with mapped input, or an action of a service."""
         outgoing = outgoing_of(call)
@@ -132,15 +121,54 @@ class Integrations:
         return answer_of(call, response, _function_error(result.payload) if result.function_error else None)
 
 
+def mock(call: Call) -> Response:
+    """The template says which status the integration has: `{"statusCode": 200}`. Raises Refusal, TemplateError."""
+    status = _mock_status(_mock_text(call))
+    if not 100 <= status <= 599:
+        call.note("Execution failed due to configuration error: Unable to parse statusCode. It should be an integer.")
+        raise server_error()
+    return answer_of(call, Response(status, [], b""), str(status), is_mock=True)
+
+
+def _mock_text(call: Call) -> bytes:
+    """What the template makes of the request; one that looks at nothing is its own text."""
+    integration = call.method.integration
+    is_shown = call.log is not None or integration.content_handling is not None
+    template = None if is_shown else _request_template(call, integration, _kind_of(call))
+    if template is not None and template.constant_bytes is not None:
+        return template.constant_bytes
+    return outgoing_of(call).body
+
+
+@functools.lru_cache(maxsize=1024)
+def _mock_status(body: bytes) -> int:
+    """0 for what says none."""
+    try:
+        document = orjson.loads(_lenient(body)) if body.strip() else None
+        return int(document["statusCode"]) if isinstance(document, dict) else 0
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def _kind_of(call: Call) -> str:
+    """The request's media type."""
+    told = call.told("content-type")
+    return plain(told) or JSON_TYPE if told else JSON_TYPE
+
+
 def outgoing_of(call: Call) -> Outgoing:
     """The backend's request: parameters mapped, the body by a template or passed through. Raises Refusal, TemplateError."""
     integration = call.method.integration
     outgoing = Outgoing(call.request.method if integration.method == "ANY" else integration.method)
     _map_parameters(call, outgoing)
-    kind = plain(call.header("content-type") or "") or "application/json"
+    kind = _kind_of(call)
     body = _request_body(call, integration, kind)
     template = _request_template(call, integration, kind)
     outgoing.headers.setdefault("Content-Type", [kind])
+    if template is not None and template.constant_bytes is not None:
+        outgoing.body = template.constant_bytes
+        call.note("Endpoint request body after transformations", outgoing.body)
+        return outgoing
     if template is None:
         outgoing.body = body if isinstance(body, bytes) else body.encode("utf-8", "replace")
         return outgoing
@@ -214,22 +242,27 @@ def answer_of(call: Call, response: Response, selection: str | None, *, is_mock:
             mapped[name] = found
     status = chosen.status
     kind = _response_kind(call, chosen)
-    converted = _response_body(call, chosen, headers, body)
-    if kind is None:
-        data = converted if isinstance(converted, bytes) else converted.encode("utf-8", "replace")
-        if is_mock:
-            data = b""
-        kind = plain((headers.get("content-type") or ["application/json"])[0])
-    else:
+    template = chosen.templates.get(kind) if kind is not None else None
+    if template is not None and template.constant_bytes is not None:
+        data = template.constant_bytes
+    elif template is not None:
+        converted = _response_body(call, chosen, headers, body)
         override = Overrides(header=Overrides(), status="")
         context = quiet(call.context)
         context["responseOverride"] = override
         text = converted if isinstance(converted, str) else converted.decode("utf-8", "replace")
-        data = _rendered(call, chosen.templates.get(kind), text, context).encode("utf-8", "replace")
+        data = _rendered(call, template, text, context).encode("utf-8", "replace")
         mapped.update(_texts(override["header"]))
         status = _overridden(override["status"], status)
-        if chosen.content_handling == "CONVERT_TO_BINARY":
-            data = _decoded(data)
+    else:
+        converted = _response_body(call, chosen, headers, body)
+        data = converted if isinstance(converted, bytes) else converted.encode("utf-8", "replace")
+        if is_mock:
+            data = b""
+    if kind is None:
+        kind = plain((headers.get("content-type") or [JSON_TYPE])[0])
+    elif chosen.content_handling == "CONVERT_TO_BINARY":
+        data = _decoded(data)
     names = {name.lower() for name in mapped}
     shown = list(mapped.items())
     if "content-type" not in names:
@@ -254,7 +287,7 @@ def _response_kind(call: Call, chosen: CompiledResponse) -> str | None:
     texts = chosen.templates.texts
     if not texts:
         return None
-    for part in (call.header("accept") or "").split(","):
+    for part in call.told("accept").split(","):
         if plain(part) in texts:
             return plain(part)
     return "application/json" if "application/json" in texts else next(iter(texts))
@@ -263,7 +296,7 @@ def _response_kind(call: Call, chosen: CompiledResponse) -> str | None:
 def _response_body(call: Call, chosen: CompiledResponse, headers: Mapping[str, list[str]], body: bytes) -> bytes | str:
     binary = call.stage.deployment.binary
     is_binary = (headers.get("content-type") or ["application/json"])[0] in binary
-    is_wanted = (call.header("accept") or "application/json") in binary
+    is_wanted = (call.told("accept") or JSON_TYPE) in binary
     if chosen.content_handling == "CONVERT_TO_TEXT" or (chosen.content_handling is None and is_binary and not is_wanted):
         return base64.b64encode(body).decode() if is_binary else body
     if is_binary:
@@ -281,8 +314,6 @@ def _decoded(body: bytes) -> bytes:
 
 
 def _rendered(call: Call, template: Template, body: str, context: dict[str, Any]) -> str:
-    if template.constant is not None:
-        return template.constant
     return template.render(
         {
             "input": input_of(

@@ -1,6 +1,6 @@
 """All REST APIs of the node, by id: what the control plane publishes, and the door that asks for it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from cumulet.core.http import Response
 from cumulet.gateway.exchange import Exchange
@@ -32,8 +32,8 @@ class RestApis:
         found = self._apis.get(api_id)
         return found.api if found is not None else None
 
-    async def answer(self, exchange: Exchange, api: CompiledApi, stage: str, path: str, full_path: str) -> Response:
-        return await self._serving.answer(exchange, api, stage, path, full_path)
+    def answer(self, exchange: Exchange, api: CompiledApi, stage: str, path: str, full_path: str) -> Response | Awaitable[Response]:
+        return self._serving.answer(exchange, api, stage, path, full_path)
 
     # What the control plane says
 
@@ -74,12 +74,12 @@ class _RestApi:
         self._kind = kind
         self.api = api
 
-    async def __call__(self, exchange: Exchange, address: ApiAddress) -> Response:
+    def __call__(self, exchange: Exchange, address: ApiAddress) -> Response | Awaitable[Response]:
         if self.api.is_address_disabled:
             return forbidden(exchange.request_id)
         stage, _, rest = address.path.lstrip("/").partition("/")
         path = "/" + rest.lstrip("/")
-        return await self._kind.answer(exchange, self.api, stage, path, f"/{stage}{path}")
+        return self._kind.answer(exchange, self.api, stage, path, f"/{stage}{path}")
 
 
 class _Domain:
@@ -89,7 +89,7 @@ class _Domain:
         self._kind = kind
         self._mappings = mappings
 
-    async def __call__(self, exchange: Exchange, address: ApiAddress) -> Response:
+    def __call__(self, exchange: Exchange, address: ApiAddress) -> Response | Awaitable[Response]:
         path = "/" + address.path.lstrip("/")
         for base, mapping in self._mappings:
             if base and not (path == f"/{base}" or path.startswith(f"/{base}/")):
@@ -101,5 +101,5 @@ class _Domain:
             stage = mapping.get("stage")
             if not stage:
                 stage, _, below = below.lstrip("/").partition("/")
-            return await self._kind.answer(exchange, api, stage, "/" + below.lstrip("/"), path)
+            return self._kind.answer(exchange, api, stage, "/" + below.lstrip("/"), path)
         return forbidden(exchange.request_id)

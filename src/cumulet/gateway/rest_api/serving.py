@@ -4,23 +4,23 @@ responses say.
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import orjson
 
+from cumulet.core import ids
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.http import Response
 from cumulet.gateway import compression
 from cumulet.gateway.exchange import Exchange
-from cumulet.gateway.rest_api import call as calls
 from cumulet.gateway.rest_api import refusals
 from cumulet.gateway.rest_api.access import Access
 from cumulet.gateway.rest_api.backends import Backends
 from cumulet.gateway.rest_api.cache import StageCache
 from cumulet.gateway.rest_api.call import Call
 from cumulet.gateway.rest_api.compiled import CompiledApi, CompiledDeployment, CompiledMethod, CompiledStage
-from cumulet.gateway.rest_api.integrations import Integrations
+from cumulet.gateway.rest_api.integrations import Integrations, mock
 from cumulet.gateway.rest_api.meter import Counts, Meter
 from cumulet.gateway.rest_api.refusals import Refusal
 from cumulet.gateway.rest_api.validation import Validation
@@ -32,6 +32,10 @@ log = logging.getLogger("cumulet.gateway")
 
 MAXIMUM_BODY_BYTES = 10 * 1024 * 1024
 _PLAIN = [("Content-Type", "application/json")]
+
+
+Step = Callable[[Call], Awaitable[None] | None]
+"""Raises Refusal or TemplateError, at once or when what it returns is awaited."""
 
 
 class Serving:
@@ -55,8 +59,19 @@ class Serving:
         self._validation = Validation()
         self._cache = StageCache(clock)
         self._dice = dice or random.Random()
+        self._steps: tuple[Step, ...] = (
+            _check_size,
+            _decode,
+            self._check_access,  # policy, signature, authorizer: who is it?
+            self._check_meter,  # API key, plan, quota, throttle: may this one still?
+            self._validation.check,  # only then is the request looked at
+            self._respond,
+        )
+        """Nobody asks who calls in a test invocation."""
 
-    async def answer(self, exchange: Exchange, api: CompiledApi, stage_name: str, path: str, full_path: str) -> Response:
+    def answer(
+        self, exchange: Exchange, api: CompiledApi, stage_name: str, path: str, full_path: str
+    ) -> Response | Awaitable[Response]:
         """The answer of a deployed stage. `path` is what follows the stage, `full_path` what the client asked for."""
         stage = api.find_stage(stage_name)
         if stage is None:
@@ -67,67 +82,69 @@ class Serving:
         matched = stage.deployment.routes.match(path, exchange.request.method)
         if matched is None:
             return self._unmatched(exchange, stage, full_path)
-        method, variables = matched
-        call = self.call_of(exchange, stage, method, path, full_path, variables, is_canary=is_canary)
-        return await self.run(call, exchange)
+        call = self.call_of(exchange, stage, matched[0], path, full_path, matched[1])
+        call.is_canary = is_canary
+        return self.run(call)
 
     def call_of(
-        self,
-        exchange: Exchange,
-        stage: CompiledStage,
-        method: CompiledMethod,
-        path: str,
-        full_path: str,
-        variables: dict[str, str],
-        *,
-        is_canary: bool = False,
+        self, exchange: Exchange, stage: CompiledStage, method: CompiledMethod, path: str, full_path: str, variables: dict[str, str]
     ) -> Call:
-        request, now_ms = exchange.request, self._clock.now_ms()
-        trace_id = calls.trace_id_of(request, exchange.request_id, now_ms)
+        now_ms = self._clock.now_ms()
         return Call(
-            request=request,
-            request_id=exchange.request_id,
-            now_ms=now_ms,
-            stage=stage,
-            method=method,
-            path=path,
-            path_parameters=variables,
-            headers=calls.headers_of(request, exchange.host, trace_id),
-            query=calls.query_of(request.query),
-            context=calls.context_of(
-                request,
-                request_id=exchange.request_id,
-                now_ms=now_ms,
-                stage=stage,
-                method=method,
-                full_path=full_path,
-                host=exchange.host,
-            ),
-            variables=stage.variables,
-            is_canary=is_canary,
+            exchange.request, exchange.request_id, exchange.host, now_ms, stage, method, path, full_path, variables, exchange
         )
 
-    async def run(self, call: Call, exchange: Exchange | None) -> Response:
-        """All steps. Without an exchange nobody is asked who calls: a test invocation."""
+    def run(self, call: Call) -> Response | Awaitable[Response]:
+        """All steps, at once where none has to wait."""
+        steps = iter(self._steps)
+        waiting = self._walk(call, steps)
+        if waiting is None and call.stage.deployment.compression_bytes is None:
+            return self._finished(call)
+        return self._walk_on(call, steps, waiting)
+
+    def _walk(self, call: Call, steps: Iterator[Step]) -> Awaitable[None] | None:
+        """Up to a step that has to wait, or the end."""
         try:
-            _check_size(call)
-            await _decode(call)
-            if exchange is not None:
-                await self.access.check(call, exchange)  # policy, signature, authorizer: who is it?
-                self.meter.check(call)  # API key, plan, quota, throttle: may this one still?
-            await self._validation.check(call)  # only then is the request looked at
-            response = await self._cache.through(call, self._integrations.run)
-        except Refusal as refusal:
-            response = _refused(call, refusal)
-        except TemplateError as error:
-            call.note(f"Execution failed: {error}")
-            response = _refused(call, refusals.server_error())
-        except Exception:
-            log.exception("bug while answering for an API", extra={"fields": {"request_id": call.request_id}})
-            response = _refused(call, refusals.server_error())
-        response = _finished(call, response)
-        if exchange is not None:
+            for step in steps:
+                waiting = step(call)
+                if waiting is not None:
+                    return waiting
+        except Exception as error:
+            call.response = _failure(call, error)
+        return None
+
+    async def _walk_on(self, call: Call, steps: Iterator[Step], waiting: Awaitable[None] | None) -> Response:
+        while waiting is not None:
+            try:
+                await waiting
+            except Exception as error:
+                call.response = _failure(call, error)
+                break
+            waiting = self._walk(call, steps)
+        response = self._finished(call)
+        if call.exchange is not None:
             await _compress(call, call.stage.deployment, response)
+        return response
+
+    def _check_access(self, call: Call) -> Awaitable[None] | None:
+        return None if call.exchange is None else self.access.check(call, call.exchange)
+
+    def _check_meter(self, call: Call) -> None:
+        if call.exchange is not None:
+            self.meter.check(call)
+
+    def _respond(self, call: Call) -> Awaitable[None] | None:
+        if call.method.integration.kind == "MOCK" and not call.stage.settings_of(call.method).is_cached:
+            call.response = mock(call)
+            return None
+        return self._ask_backend(call)
+
+    async def _ask_backend(self, call: Call) -> None:
+        call.response = await self._cache.through(call, self._integrations.run)
+
+    def _finished(self, call: Call) -> Response:
+        response = with_own_headers(call)
+        if call.exchange is not None and call.stage.log is not None:
             self._log(call, response)
         return response
 
@@ -157,9 +174,8 @@ class Serving:
     def _unmatched(self, exchange: Exchange, stage: CompiledStage, full_path: str) -> Response:
         nothing = unmatched_method(exchange.request.method)
         call = self.call_of(exchange, stage, nothing, full_path, full_path, {})
-        response = _finished(call, _refused(call, refusals.missing_token()))
-        self._log(call, response)
-        return response
+        call.response = _refused(call, refusals.missing_token())
+        return self._finished(call)
 
 
 def make_serving(clock: Clock, backends: Backends, signed: Callable[[Exchange], Context], counts: Counts, sink: LogSink) -> Serving:
@@ -183,29 +199,44 @@ def _check_size(call: Call) -> None:
         raise Refusal("REQUEST_TOO_LARGE", f"HTTP content length exceeded {MAXIMUM_BODY_BYTES} bytes.")
 
 
+def _failure(call: Call, error: Exception) -> Response:
+    """A Refusal as the API's gateway responses say it; a template's failure is the API's own, anything else a bug."""
+    if isinstance(error, Refusal):
+        return _refused(call, error)
+    if isinstance(error, TemplateError):
+        call.note(f"Execution failed: {error}")
+    else:
+        log.error("bug while answering for an API", exc_info=error, extra={"fields": {"request_id": call.request_id}})
+    return _refused(call, refusals.server_error())
+
+
 def _refused(call: Call, refusal: Refusal) -> Response:
     call.note(f"Method completed with status: {refusal.usual_status}")
     parameter: Callable[[str], str | None] = lambda expression: request_value(call, expression)  # noqa: E731
-    accept = call.header("accept") or ""
-    return refusals.render(refusal, call.stage.deployment.responses, call.context, parameter, accept)
+    return refusals.render(refusal, call.stage.deployment.responses, call.context, parameter, call.told("accept"))
 
 
-def _finished(call: Call, response: Response) -> Response:
-    """With API Gateway's own headers."""
-    headers = [
+def with_own_headers(call: Call) -> Response:
+    """The call's response with API Gateway's own headers."""
+    response = call.response
+    assert response is not None
+    response.headers = [
+        *response.headers,
+        *call.response_headers,
         ("x-amzn-RequestId", call.request_id),
-        ("x-amz-apigw-id", call.context["extendedRequestId"]),
-        ("X-Amzn-Trace-Id", call.header("X-Amzn-Trace-Id") or ""),
+        ("x-amz-apigw-id", ids.extended_request_id(call.request_id)),
+        ("X-Amzn-Trace-Id", call.trace_id),
     ]
-    response.headers = [*response.headers, *call.response_headers, *headers]
     return response
 
 
-async def _decode(call: Call) -> None:
+def _decode(call: Call) -> Awaitable[None] | None:
     """Integrations, templates and validators see a body without its content coding."""
-    told = call.header("content-encoding")
-    if not told or not call.request.body:
-        return
+    told = call.told("content-encoding")
+    return _decode_body(call, told) if told and call.request.body else None
+
+
+async def _decode_body(call: Call, told: str) -> None:
     try:
         call.request.body = await compression.decoded(call.request.body, told, MAXIMUM_BODY_BYTES)
     except compression.UnknownCoding:
@@ -221,5 +252,5 @@ async def _compress(call: Call, deployment: CompiledDeployment, response: Respon
         return
     if any(name.lower() == "content-encoding" for name, _ in response.headers):
         return
-    coding = compression.choose(call.header("accept-encoding") or "", ("gzip", "deflate"), is_strict=True)
+    coding = compression.choose(call.told("accept-encoding"), ("gzip", "deflate"), is_strict=True)
     await compression.compressed(call.request, response, coding)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -30,8 +30,8 @@ class Validation:
     def __init__(self) -> None:
         self._validators: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
 
-    async def check(self, call: Call) -> None:
-        """Raises Refusal. A large body is looked at in a thread: it may take seconds."""
+    def check(self, call: Call) -> Awaitable[None] | None:
+        """Raises Refusal, at once or when what it returns is awaited. A large body may take seconds: a thread looks at it."""
         method = call.method
         if method.is_parameters_validated:
             missing = [name for place, name in method.required if not _has(call, place, name)]
@@ -40,9 +40,9 @@ class Validation:
                 raise Refusal("BAD_REQUEST_PARAMETERS", f"Missing required request parameters: [{names}]", validation=names)
         if method.is_body_validated and method.models:
             if len(call.request.body) > _LARGE_BYTES:
-                await asyncio.to_thread(self._check_body, call)
-            else:
-                self._check_body(call)
+                return asyncio.to_thread(self._check_body, call)
+            self._check_body(call)
+        return None
 
     def forget(self, api_id: str) -> None:
         for key in [key for key in self._validators if key[0] == api_id]:

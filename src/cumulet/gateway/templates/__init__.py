@@ -20,6 +20,7 @@ class Template:
         is_constant = all(isinstance(node, Text) for node in block)
         self.constant = "".join(node.text for node in block if isinstance(node, Text)) if is_constant else None
         """The text of a template in which nothing is looked up."""
+        self.constant_bytes = self.constant.encode("utf-8", "replace") if self.constant is not None else None
 
     def render(self, variables: dict[str, Any]) -> str:
         """The text. `variables` keep what the template #set. Raises TemplateError."""

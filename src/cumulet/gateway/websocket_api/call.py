@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from cumulet.core.place import Place
-from cumulet.gateway.rest_api.call import clf_time
+from cumulet.gateway.function_urls import clf_time
 from cumulet.gateway.rest_api.variables import context_value
 from cumulet.gateway.templates.jsonpath import JsonPathError, find_path
 from cumulet.gateway.templates.values import to_text
