@@ -71,7 +71,7 @@ async def open_apis(
     rest_serving = make_serving(clock, rest_backends, signed, usage, log)
     own_name = urlsplit(front.endpoint).hostname  # requests for it are for the node, whoever would like to have them
     rest_apis = RestApis(rest_serving, lambda name: name == own_name or domains.is_published(name))
-    rest = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving))
+    rest = RestApisService(store, clock, rest_apis, usage, Trials(rest_serving), front.addresses.api_endpoint)
 
     route_backends = RouteBackends(resolve, invoker, asynchronous, client.send, services.send)
     limits = WebSocketLimits(idle_s=settings.websocket_idle_s, life_s=settings.websocket_life_s)

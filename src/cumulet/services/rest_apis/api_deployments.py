@@ -239,6 +239,8 @@ def _shown(deployment: Document, *, is_whole: bool) -> Document:
 def _check_deployments(txn: Txn, api_id: str, stage: Document) -> None:
     if (stage.get("clientCertificateId") or None) is not None:
         raise NotImplementedFault("clientCertificateId is not supported by this node")
+    if stage.get("documentationVersion"):
+        get(txn, "parts-version", api_id, stage["documentationVersion"])
     for deployment_id in (stage["deploymentId"], (stage.get("canarySettings") or {}).get("deploymentId")):
         if deployment_id and storage.find(txn, "deployment", api_id, deployment_id) is None:
             raise BadRequest("Invalid Deployment identifier specified")

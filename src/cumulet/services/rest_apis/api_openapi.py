@@ -1,5 +1,6 @@
 """Operations that make an API of an OpenAPI document, and a document of an API."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from cumulet.core.context import Context
 from cumulet.core.operations import operation
 from cumulet.services.rest_apis import storage
 from cumulet.services.rest_apis.api_apis import check_api, new_api, put_new_api, put_standard_models
+from cumulet.services.rest_apis.api_documentation import put_parts
 from cumulet.services.rest_apis.errors import BadRequest
 from cumulet.services.rest_apis.finding import get, get_api
 from cumulet.services.rest_apis.live import Live
@@ -19,15 +21,18 @@ from cumulet.services.rest_apis.openapi_export import export
 from cumulet.services.rest_apis.openapi_import import Imported, read_openapi
 from cumulet.store.contract import Reader, Store, Txn
 
-_PARTS: tuple[storage.Kind, ...] = ("resource", "model", "validator", "authorizer", "response")
+EndpointOf = Callable[[str, str], str]
+"""(API, region) -> the address that its stages are below."""
+_PARTS: tuple[storage.Kind, ...] = ("resource", "model", "validator", "authorizer", "response", "part")
 _KEYED_BY_ID: tuple[storage.Kind, ...] = ("validator", "authorizer")
 
 
 class OpenApiOperations:
-    def __init__(self, store: Store, clock: Clock, live: Live) -> None:
+    def __init__(self, store: Store, clock: Clock, live: Live, endpoint_of: EndpointOf) -> None:
         self._store = store
         self._clock = clock
         self._live = live
+        self._endpoint_of = endpoint_of
 
     @operation("ImportRestApi")
     async def import_rest_api(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
@@ -70,18 +75,17 @@ class OpenApiOperations:
         if accepted not in ("application/json", "application/yaml"):
             raise BadRequest(f"Invalid accepts type {accepted}. Must be application/json or application/yaml")
 
-        def read(reader: Reader) -> Document:
+        def read(reader: Reader) -> tuple[Document, Document | None]:
             get_api(reader, place_of(ctx), req["restApiId"])
             stage = get(reader, "stage", req["restApiId"], req["stageName"])
-            return get(reader, "snapshot", req["restApiId"], stage["deploymentId"])
+            version = stage.get("documentationVersion")
+            documentation = storage.find(reader, "parts-version", req["restApiId"], version) if version else None
+            return get(reader, "snapshot", req["restApiId"], stage["deploymentId"]), documentation
 
-        snapshot = await self._store.read(storage.shard_of(place_of(ctx)), read)
+        snapshot, documentation = await self._store.read(storage.shard_of(place_of(ctx)), read)
         wanted = frozenset((req.get("parameters") or {}).get("extensions", "").replace(" ", "").split(","))
-        scheme, _, host = ctx.endpoint.partition("://")
-        port = host.rpartition(":")[2] if ":" in host else ""
-        name = f"{req['restApiId']}.execute-api.{ctx.region}.localhost"
-        server = f"{scheme}://{name}:{port}" if port else f"{scheme}://{name}"
-        document = export(snapshot, req["stageName"], server, kind, wanted)
+        server = self._endpoint_of(req["restApiId"], ctx.region)
+        document = export(snapshot, req["stageName"], server, kind, wanted, documentation)
         is_json = accepted == "application/json"
         text = orjson.dumps(document, option=orjson.OPT_INDENT_2) if is_json else yaml.safe_dump(document, sort_keys=False).encode()
         file_name = f"{kind}_{self._clock.now_ms() // 1000}.{'json' if is_json else 'yaml'}"
@@ -102,6 +106,7 @@ def apply_import(txn: Txn, api: Document, imported: Imported) -> None:
     named = {kind: _put_named(txn, api_id, kind, getattr(imported, f"{kind}s")) for kind in _KEYED_BY_ID}
     for response_type, response in imported.responses.items():
         storage.put(txn, "response", response, api_id, response_type)
+    put_parts(txn, api_id, imported.documentation)
     by_path = {each["path"]: each for each in storage.list_all(txn, "resource", api_id)}
     for path, methods in sorted(imported.methods.items()):
         resource = _resource_at(txn, api_id, path, by_path)

@@ -1,27 +1,36 @@
 """A deployed API as an OpenAPI 2 or 3 document, with API Gateway's extensions where asked. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 import orjson
 
+from cumulet.services.rest_apis.documentation import EXTENSION, Documentation, documented, extension_of
 from cumulet.services.rest_apis.model import Document, without_nothing
 from cumulet.services.rest_apis.openapi_import import ANY_METHOD, INTEGRATION
 
+_DOCUMENTED = {"query": "QUERY_PARAMETER", "header": "REQUEST_HEADER", "path": "PATH_PARAMETER"}
 _PLACES = {"querystring": "query", "header": "header", "path": "path"}
 _MODEL_LINK = re.compile(r"https://apigateway\.amazonaws\.com/restapis/[^/]+/models/")
 
 
-def export(snapshot: Document, stage: str, server: str, kind: str, extensions: frozenset[str]) -> Document:
+def export(
+    snapshot: Document, stage: str, server: str, kind: str, extensions: frozenset[str], documentation: Document | None = None
+) -> Document:
     """`kind` is `swagger` or `oas30`; `server` the address without the stage; `extensions` are `integrations`, `authorizers`,
-    `apigateway` (all there are)."""
-    return _Writer(snapshot, kind == "oas30", extensions).document(stage, server)
+    `documentation`, `apigateway` (all there are); `documentation` is the version that the stage shows."""
+    writer = _Writer(snapshot, kind == "oas30", extensions, Documentation(documentation["parts"] if documentation else ()))
+    document = writer.document(stage, server)
+    if documentation is not None and extensions & {"documentation", "apigateway"}:
+        document[EXTENSION] = extension_of(documentation)
+    return document
 
 
 class _Writer:
-    def __init__(self, snapshot: Document, is_3: bool, extensions: frozenset[str]) -> None:
+    def __init__(self, snapshot: Document, is_3: bool, extensions: frozenset[str], documentation: Documentation) -> None:
         self._snapshot = snapshot
+        self._documentation = documentation
         self._is_3 = is_3
         self._is_whole = "apigateway" in extensions
         self._has_integrations = self._is_whole or "integrations" in extensions
@@ -38,7 +47,8 @@ class _Writer:
         schemas = self._schemas()
         scheme, _, host = server.partition("://")
         made: Document = {"openapi": "3.0.1"} if self._is_3 else {"swagger": "2.0"}
-        made["info"] = without_nothing(info)
+        told = self._documentation.find("API")
+        made["info"] = documented(without_nothing(info), told.pop("info", None) or {})
         if self._is_3:
             made["servers"] = [{"url": f"{server}/{{basePath}}", "variables": {"basePath": {"default": f"/{stage}"}}}]
             made["paths"] = paths
@@ -47,7 +57,7 @@ class _Writer:
         else:
             made |= {"host": host, "basePath": f"/{stage}", "schemes": [scheme], "paths": paths}
             made |= without_nothing({"securityDefinitions": self._schemes or None, "definitions": schemas or None})
-        return made | (self._own() if self._is_whole else {})
+        return documented(made | (self._own() if self._is_whole else {}), told)
 
     def _sorted(self) -> list[Document]:
         return sorted(self._snapshot["resources"], key=lambda each: str(each["path"]))
@@ -77,7 +87,10 @@ class _Writer:
     def _schemas(self) -> Document:
         prefix = "#/components/schemas/" if self._is_3 else "#/definitions/"
         return {
-            model["name"]: orjson.loads(_MODEL_LINK.sub(prefix, model.get("schema") or "{}"))
+            model["name"]: documented(
+                orjson.loads(_MODEL_LINK.sub(prefix, model.get("schema") or "{}")),
+                self._documentation.find("MODEL", name=model["name"]),
+            )
             for model in self._snapshot["models"]
             if model["name"] not in ("Error",) or self._is_used("Error")
         }
@@ -91,12 +104,17 @@ class _Writer:
         )
 
     def _path(self, resource: Document) -> Document:
-        return {
-            (ANY_METHOD if name == "ANY" else name.lower()): self._operation(method)
+        made = {
+            (ANY_METHOD if name == "ANY" else name.lower()): self._operation(resource["path"], name, method)
             for name, method in sorted(resource["resourceMethods"].items())
         }
+        return documented(made, self._documentation.find("RESOURCE", resource["path"])) if self._is_3 else made
 
-    def _operation(self, method: Document) -> Document:
+    def _operation(self, path: str, name: str, method: Document) -> Document:
+        def told(kind: str, status: str = "*", name: str = "") -> Document:
+            return self._documentation.find(kind, path, verb, status, name)
+
+        verb = "*" if name == "ANY" else name
         responses = method.get("methodResponses") or {}
         made: Document = without_nothing({"operationId": method.get("operationName")})
         if not self._is_3:
@@ -104,17 +122,21 @@ class _Writer:
             kinds = sorted({kind for each in responses.values() for kind in each.get("responseModels") or ()})
             made["produces"] = kinds or ["application/json"]
         parameters = [
-            _parameter(name, is_needed, self._is_3) for name, is_needed in (method.get("requestParameters") or {}).items()
+            documented(each, told(_DOCUMENTED[each["in"]], name=each["name"]))
+            for each in (
+                _parameter(name, is_needed, self._is_3) for name, is_needed in (method.get("requestParameters") or {}).items()
+            )
         ]
         models = method.get("requestModels") or {}
         if models and self._is_3:
-            made["requestBody"] = {"content": self._contents(models), "required": True}
+            made["requestBody"] = documented({"content": self._contents(models), "required": True}, told("REQUEST_BODY"))
         elif models:
-            name = next(iter(models.values()))
-            parameters.append({"in": "body", "name": name, "required": True, "schema": self._link(name)})
+            model = next(iter(models.values()))
+            body = {"in": "body", "name": model, "required": True, "schema": self._link(model)}
+            parameters.append(documented(body, told("REQUEST_BODY")))
         if parameters:
             made["parameters"] = parameters
-        made["responses"] = {status: self._response(status, each) for status, each in sorted(responses.items())}
+        made["responses"] = {status: self._response(status, each, told) for status, each in sorted(responses.items())}
         security = self._security(method)
         if security:
             made["security"] = security
@@ -123,7 +145,7 @@ class _Writer:
             made["x-amazon-apigateway-request-validator"] = validator.get("name") or validator["id"]
         if self._has_integrations and method.get("methodIntegration"):
             made[INTEGRATION] = _integration(method["methodIntegration"])
-        return made
+        return documented(made, told("METHOD"))
 
     def _link(self, model: str) -> Document:
         return {"$ref": f"#/components/schemas/{model}" if self._is_3 else f"#/definitions/{model}"}
@@ -131,25 +153,26 @@ class _Writer:
     def _contents(self, models: Mapping[str, str]) -> Document:
         return {kind: {"schema": self._link(name)} for kind, name in models.items()}
 
-    def _response(self, status: str, response: Document) -> Document:
+    def _response(self, status: str, response: Document, told: Callable[..., Document]) -> Document:
         names = [name.removeprefix("method.response.header.") for name in response.get("responseParameters") or ()]
         kind: Document = {"schema": {"type": "string"}} if self._is_3 else {"type": "string"}
         made: Document = {"description": f"{status} response"}
         if names:
-            made["headers"] = dict.fromkeys(names, kind)
+            made["headers"] = {name: documented(kind, told("RESPONSE_HEADER", status, name)) for name in names}
         models = response.get("responseModels") or {}
         if self._is_3:
             made["content"] = self._contents(models)
         elif models:
             made["schema"] = self._link(next(iter(models.values())))
-        return made
+        return documented(made, told("RESPONSE", status))
 
     def _security(self, method: Document) -> list[Document]:
         found: list[Document] = []
         authorizer = self._authorizers.get(method.get("authorizerId") or "")
         if authorizer is not None:
             found.append({authorizer["name"]: []})
-            self._schemes[authorizer["name"]] = self._scheme(authorizer)
+            described = self._documentation.find("AUTHORIZER", name=authorizer["name"])
+            self._schemes[authorizer["name"]] = documented(self._scheme(authorizer), described)
         elif method["authorizationType"] == "AWS_IAM":
             found.append({"sigv4": []})
             scheme = {"type": "apiKey", "name": "Authorization", "in": "header"}

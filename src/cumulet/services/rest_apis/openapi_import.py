@@ -12,6 +12,7 @@ import orjson
 
 from cumulet.core import ids
 from cumulet.services.rest_apis.api_parts import checked_authorizer, checked_gateway_response, checked_model
+from cumulet.services.rest_apis.documentation import parts_of
 from cumulet.services.rest_apis.errors import BadRequest
 from cumulet.services.rest_apis.model import (
     GATEWAY_RESPONSES,
@@ -44,6 +45,7 @@ class Imported:
     validators: dict[str, Document] = field(default_factory=dict)
     authorizers: dict[str, Document] = field(default_factory=dict)
     responses: dict[str, Document] = field(default_factory=dict)
+    documentation: list[Document] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -59,6 +61,36 @@ def read_openapi(body: bytes, parameters: Mapping[str, str]) -> Imported:
         raise BadRequest(f"Invalid OpenAPI input: {fault.message}") from None
     except (AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise BadRequest(f"Invalid OpenAPI input: {error}") from None
+
+
+def read_documentation(body: bytes) -> list[Document]:
+    """The documentation parts of a document, and nothing else of it. Raises BadRequest."""
+    try:
+        document = load_openapi(body)
+        return _documentation(document, "")
+    except OpenApiError as error:
+        raise BadRequest(str(error)) from None
+    except (AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
+        raise BadRequest(f"Invalid OpenAPI input: {error}") from None
+
+
+def _documentation(document: Document, prefix: str) -> list[Document]:
+    paths = ((path, resolved(document, item)) for path, item in (document.get("paths") or {}).items() if path.startswith("/"))
+    return parts_of(document, (((prefix + path).rstrip("/") or "/", _followed(document, item)) for path, item in paths))
+
+
+def _followed(document: Document, item: Document) -> Document:
+    """A path item whose parameters and responses are there, not only named."""
+
+    def listed(holder: Document) -> Document:
+        return holder | {"parameters": [resolved(document, each) for each in holder.get("parameters") or ()]}
+
+    made = listed(item)
+    for word in _METHODS:
+        if isinstance(item.get(word), dict):
+            responses = {status: resolved(document, each) for status, each in (item[word].get("responses") or {}).items()}
+            made[word] = listed(item[word]) | {"responses": responses}
+    return made
 
 
 _codec = TreeCodec(is_binary=False)
@@ -121,6 +153,8 @@ class _Reader:
             if not _PATH.match(whole):
                 raise BadRequest(f"Unable to create resource at path '{whole}': invalid path")
             imported.methods[whole] = dict(self._methods(self._resolved(item)))
+        if "documentation" not in self._parameters.get("ignore", "").split(","):
+            imported.documentation = _documentation(self._document, prefix)
         _check_types(imported)
         return imported
 
