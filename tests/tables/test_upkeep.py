@@ -279,6 +279,31 @@ def test_item_collections_are_weighed(tables: InProcess) -> None:
     assert told["ItemCollectionMetrics"] == {"ItemCollectionKey": {"pk": {"S": "a"}}, "SizeEstimateRangeGB": [0.0, 1.0]}
 
 
+def test_an_item_collection_of_10_gb_takes_no_more(tables: InProcess) -> None:
+    definition = schema("S", "N")
+    definition["AttributeDefinitions"] += attributes(g="S")
+    definition["LocalSecondaryIndexes"] = [index("local", "pk", "g")]
+    tables.call("CreateTable", TableName="music", **definition)
+    item = {"pk": {"S": "a"}, "sk": {"N": "1"}, "g": {"S": "x"}}
+    tables.call("PutItem", TableName="music", Item=item)
+
+    def weigh(txn: Any) -> None:  # as if there were much more
+        ((key, _),) = txn.scan(storage.COLLECTION, storage.end_of(storage.COLLECTION))
+        txn.put(key, (10 << 30).to_bytes(8, "big"))
+
+    tables.loop.run_until_complete(tables.store.write(SHARD, weigh))
+    more = item | {"sk": {"N": "2"}}
+    full = ("ItemCollectionSizeLimitExceededException", "Collection size exceeded.")
+    assert refusal(lambda: tables.call("PutItem", TableName="music", Item=more)) == full
+    assert refusal(lambda: tables.call("BatchWriteItem", RequestItems={"music": [{"PutRequest": {"Item": more}}]})) == full
+    with pytest.raises(ClientError) as caught:
+        tables.call("TransactWriteItems", TransactItems=[{"Put": {"TableName": "music", "Item": more}}])
+    assert caught.value.response["CancellationReasons"][0]["Code"] == "ItemCollectionSizeLimitExceeded"
+    tables.call("PutItem", TableName="music", Item=more | {"pk": {"S": "b"}})
+    tables.call("DeleteItem", TableName="music", Key={"pk": {"S": "a"}, "sk": {"N": "1"}})
+    tables.call("PutItem", TableName="music", Item=more)
+
+
 def test_figures_of_a_table_are_counted(tables: InProcess) -> None:
     tables.call("CreateTable", TableName="music", **schema())
     fill(tables, 100)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cumulet.services.tables import storage
+from cumulet.services.tables.errors import ItemCollectionSizeLimitExceeded
 from cumulet.services.tables.item_keys import IndexKeys, ItemKeys
 from cumulet.services.tables.model import Document, Table
 from cumulet.services.tables.sizes import item_size
@@ -18,6 +19,8 @@ from cumulet.store.contract import Txn
 Cost = dict[str, float]
 """Capacity units by index name, "" for the table."""
 _WRITE_UNIT_BYTES = 1024
+MOST_COLLECTION_BYTES = 10 << 30
+"""Of a partition's items and their entries in local indexes, where a table has such."""
 
 
 class NoticeExpiry(Protocol):
@@ -44,9 +47,10 @@ class Changes:
         now_ms: int,
         old_item: Item | None = None,
         user: Document | None = None,
+        is_limited: bool = False,
     ) -> Cost:
         """Make `new` of what is `old` at an item's key, both as they are stored; None: no item. `old_item` may be given by who
-        has decoded it."""
+        has decoded it. `is_limited`: an item collection may not grow without end. Raises ItemCollectionSizeLimitExceeded then."""
         table = keys.table
         old_size = storage.size_of(old) if old is not None else 0
         cost = {"": write_units(max(old_size, storage.size_of(new) if new is not None else 0))}
@@ -67,7 +71,7 @@ class Changes:
             grown += (storage.size_of(new) if new is not None else 0) - old_size
             item = new_item if new_item is not None else old_item
             assert item is not None
-            self._weigh(txn, keys, item, grown)
+            self._weigh(txn, keys, item, grown, is_limited=is_limited)
         if table.expiry is not None:
             self._put_off(txn, shard, table, key, old_item, new_item, now_ms)
         if table.stream is not None and not is_same(old_item, new_item):
@@ -104,9 +108,11 @@ class Changes:
         cost[index.index.name] = units
         return 0 if index.index.is_global else new_size - old_size
 
-    def _weigh(self, txn: Txn, keys: ItemKeys, item: Item, grown: int) -> None:
+    def _weigh(self, txn: Txn, keys: ItemKeys, item: Item, grown: int, *, is_limited: bool) -> None:
         key = storage.collection_key(keys.table.number, keys.hash_of(item))
         weight = int.from_bytes(txn.get(key) or b"", "big") + grown
+        if is_limited and grown > 0 and weight > MOST_COLLECTION_BYTES:
+            raise ItemCollectionSizeLimitExceeded
         if weight > 0:
             txn.put(key, weight.to_bytes(8, "big"))
         else:

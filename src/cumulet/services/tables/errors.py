@@ -100,6 +100,9 @@ class LimitExceeded(TablesFault):
 class ItemCollectionSizeLimitExceeded(TablesFault):
     code = "ItemCollectionSizeLimitExceededException"
 
+    def __init__(self, message: str = "Collection size exceeded."):
+        super().__init__(message)
+
 
 class ProvisionedThroughputExceeded(TablesFault):
     code = "ProvisionedThroughputExceededException"

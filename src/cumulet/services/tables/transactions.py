@@ -15,6 +15,7 @@ from cumulet.services.tables.data import Data
 from cumulet.services.tables.errors import (
     ConditionalCheckFailed,
     IdempotentParameterMismatch,
+    ItemCollectionSizeLimitExceeded,
     ProvisionedThroughputExceeded,
     TransactionCanceled,
     ValidationFault,
@@ -127,6 +128,8 @@ class Outcome:
             except ConditionalCheckFailed as fault:
                 item = {} if fault.item is None else {"Item": fault.item}
                 reasons.append({"Code": "ConditionalCheckFailed", "Message": fault.message, **item})
+            except ItemCollectionSizeLimitExceeded as fault:
+                reasons.append({"Code": "ItemCollectionSizeLimitExceeded", "Message": fault.message})
             except ProvisionedThroughputExceeded as fault:
                 reasons.append({"Code": "ProvisionedThroughputExceeded", "Message": fault.message})
             except ValidationFault as fault:

@@ -51,7 +51,8 @@ class Writer:
         return keys, keys.of_key(plan.key)
 
     def write(self, txn: Txn, plan: WritePlan, now_ms: int, *, tells_cost: bool = True) -> Written:
-        """Raises ConditionalCheckFailed, ValidationFault, ResourceNotFound, ProvisionedThroughputExceeded."""
+        """Raises ConditionalCheckFailed, ValidationFault, ResourceNotFound, ProvisionedThroughputExceeded,
+        ItemCollectionSizeLimitExceeded."""
         keys, key = self.locate(txn, plan)
         if plan.is_blind and not tells_cost and keys.table.is_plain:
             self._put_blindly(txn, plan, key)
@@ -66,7 +67,9 @@ class Writer:
         old_item = storage.item_of(old) if old is not None and not (plan.is_blind and keys.table.is_plain) else None
         check(plan, old_item, old)
         new_item, new = self._made(plan, keys, old_item, old)
-        cost = self._changes.write(txn, self.shard, keys, key, old, new, new_item=new_item, old_item=old_item, now_ms=now_ms)
+        cost = self._changes.write(
+            txn, self.shard, keys, key, old, new, new_item=new_item, old_item=old_item, now_ms=now_ms, is_limited=True
+        )
         if factor != 1.0:
             cost = {name: units * factor for name, units in cost.items()}
         self._buckets.take(self.shard, keys.table, cost, is_admitted=is_admitted)
