@@ -45,16 +45,19 @@ class InProcess:
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         return self.loop.run_until_complete(self.answer(operation, request))
 
-    async def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def call_in(self, region: str, operation: str, **request: Any) -> dict[str, Any]:
+        return self.loop.run_until_complete(self.answer(operation, request, region))
+
+    async def answer(self, operation: str, request: dict[str, Any], region: str = REGION) -> dict[str, Any]:
         model = _MODEL.operation_model(operation)
         serialized = self._serializer.serialize_to_request(request, model)
-        return await self.answer_raw(operation, bytes(serialized["body"]))
+        return await self.answer_raw(operation, bytes(serialized["body"]), region)
 
-    async def answer_raw(self, operation: str, body: bytes) -> dict[str, Any]:
+    async def answer_raw(self, operation: str, body: bytes, region: str = REGION) -> dict[str, Any]:
         """A request's body as it is sent. Raises ClientError; any other exception is a bug."""
         wire = self._wire.operation(operation)
         principal = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, "AKIATEST")
-        context = Context(ACCOUNT, REGION, "the-id", principal, "http://127.0.0.1:4566")
+        context = Context(ACCOUNT, region, "the-id", principal, "http://127.0.0.1:4566")
         headers = [("x-amz-target", f"DynamoDB_20120810.{operation}")]
         try:
             decoded = wire.decode(Request("POST", "/", "", headers, body))

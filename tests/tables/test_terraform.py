@@ -44,6 +44,9 @@ def test_tables_are_applied_changed_and_destroyed(node: Node, name: str, tmp_pat
     assert told["stream"]["value"] == first["LatestStreamArn"] and told["seen"]["value"] == first["TableArn"]
     assert dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
 
+    spread = f"{name}-spread"
+    dynamodb.put_item(TableName=spread, Item={"pk": {"S": "everywhere"}})
+
     change = ("-var", "stage=second")
     run(terraform, "apply", "-auto-approve", *change)
     run(terraform, "plan", "-detailed-exitcode", *change)
@@ -55,6 +58,11 @@ def test_tables_are_applied_changed_and_destroyed(node: Node, name: str, tmp_pat
     assert item["owner"] == {"S": "second"}
     assert dynamodb.list_tags_of_resource(ResourceArn=second["TableArn"])["Tags"] == [{"Key": "stage", "Value": "second"}]
     assert dynamodb.describe_table(TableName=f"{name}-counts")["Table"]["ProvisionedThroughput"]["ReadCapacityUnits"] == 7
+    replicas = dynamodb.describe_table(TableName=spread)["Table"]["Replicas"]
+    assert sorted(each["RegionName"] for each in replicas) == ["ap-south-1", "eu-central-1"]
+    new = node.client("dynamodb", region="ap-south-1")
+    assert new.scan(TableName=spread)["Items"] == [{"pk": {"S": "everywhere"}}]
 
     run(terraform, "destroy", "-auto-approve", *change)
-    assert name not in dynamodb.list_tables()["TableNames"]
+    assert [each for each in dynamodb.list_tables()["TableNames"] if each.startswith(name)] == []
+    assert spread not in new.list_tables()["TableNames"]

@@ -113,3 +113,17 @@ data "aws_dynamodb_table" "seen" { name = aws_dynamodb_table.orders.name }
 
 output "stream" { value = aws_dynamodb_table.orders.stream_arn }
 output "seen" { value = data.aws_dynamodb_table.seen.arn }
+
+resource "aws_dynamodb_table" "spread" {
+  name             = "${var.name}-spread"
+  billing_mode     = "PAY_PER_REQUEST"
+  hash_key         = "pk"
+  stream_enabled   = true
+  stream_view_type = "NEW_AND_OLD_IMAGES"
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+  replica { region_name = "eu-central-1" }
+  replica { region_name = local.is_first ? "us-east-2" : "ap-south-1" }
+}

@@ -21,6 +21,7 @@ from cumulet.services.tables.copies import Copies
 from cumulet.services.tables.data import Data
 from cumulet.services.tables.item_keys import keys_of
 from cumulet.services.tables.jobs import Jobs
+from cumulet.services.tables.replication import Replication
 from cumulet.services.tables.streams import Streams
 from cumulet.services.tables.throughput import Buckets
 from cumulet.services.tables.ttl import Expiries
@@ -48,10 +49,12 @@ class TablesService:
         self._expiries = Expiries(store, clock, upkeep.delete_due, self.streams.added)
         copies = self._copies = Copies(store, clock, self._catalogue_of, keys_of, changes)
         jobs = self._jobs = Jobs(store, {**upkeep.steps, **copies.steps})
+        replication = self._replication = Replication(store, clock, self._catalogue_of, keys_of, changes, self.streams, jobs)
+        self.streams.find_needed = replication.find_needed
         data = self.data = Data(store, clock, self._catalogue_of, changes, self.streams, Buckets(clock))
         self.handlers: Mapping[str, Handler] = operations_of(
-            TableOperations(store, clock, self._catalogue_of, jobs, census, self.streams),
-            SettingOperations(store, clock, self._catalogue_of, jobs),
+            TableOperations(store, clock, self._catalogue_of, jobs, census, self.streams, replication.noticed),
+            SettingOperations(store, clock, self._catalogue_of, jobs, replication.noticed),
             BackupOperations(store, clock, self._catalogue_of, jobs, census, copies.seen),
             ItemOperations(data),
             BatchOperations(data),
@@ -68,10 +71,11 @@ class TablesService:
                 self.streams.recover(shard)
                 self._copies.seen(shard)
                 self._expiries.recover(shard)
+                await self._replication.recover(shard)
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as loops:
-            for loop in (self._jobs, self.streams, self._expiries, self._copies):
+            for loop in (self._jobs, self.streams, self._expiries, self._copies, self._replication):
                 loops.create_task(loop.run(stop))
         await self._census.close()
 

@@ -14,8 +14,10 @@ from cumulet.services.tables import storage
 from cumulet.services.tables.catalogue import Catalogue
 from cumulet.services.tables.errors import PolicyNotFound, ResourceInUse, ResourceNotFound, ValidationFault
 from cumulet.services.tables.jobs import Job, Jobs
+from cumulet.services.tables.mirroring import expiry_change
 from cumulet.services.tables.model import Document, Expiry, Place, Table
 from cumulet.services.tables.model_definition import invalid, merged_tags
+from cumulet.services.tables.model_replicas import with_pending
 from cumulet.services.tables.names import resource_of, table_name
 from cumulet.store.contract import Reader, Store, Txn
 
@@ -30,11 +32,14 @@ _LIMITS: Document = {
 
 
 class SettingOperations:
-    def __init__(self, store: Store, clock: Clock, catalogue_of: Callable[[str], Catalogue], jobs: Jobs) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, catalogue_of: Callable[[str], Catalogue], jobs: Jobs, notice: Callable[[str, str], None]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._catalogue_of = catalogue_of
         self._jobs = jobs
+        self._notice = notice
 
     @operation("UpdateTimeToLive")
     async def update_time_to_live(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
@@ -48,11 +53,13 @@ class SettingOperations:
                 raise ResourceInUse(f"Attempt to change a resource which is still in use: Table: {name}")
             _check_expiry(table, attribute, is_on=is_on)
             expiry = Expiry(attribute, "ENABLING" if is_on else "DISABLING")
-            storage.put_table(txn, replace(table, expiry=expiry))
+            table = with_pending(replace(table, expiry=expiry), expiry_change(attribute, is_on=is_on))
+            storage.put_table(txn, table)
             return self._jobs.add(txn, "expiry", table.number, name=name, cursor="")
 
         job = await self._store.write(shard, update)
         self._jobs.start(shard, job)
+        self._notice(shard, name)
         return {"TimeToLiveSpecification": {"Enabled": is_on, "AttributeName": attribute}}
 
     @operation("DescribeTimeToLive")

@@ -14,8 +14,17 @@ from cumulet.services.tables.catalogue import Catalogue
 from cumulet.services.tables.census import Census
 from cumulet.services.tables.errors import ResourceInUse, ValidationFault
 from cumulet.services.tables.jobs import Job, Jobs
+from cumulet.services.tables.mirroring import shared_change
 from cumulet.services.tables.model import Document, Place, Table
 from cumulet.services.tables.model_definition import defined_table, encryption, invalid, merged_tags, stream_view
+from cumulet.services.tables.model_replicas import (
+    EXISTS,
+    check_droppable,
+    check_global,
+    wanted_replicas,
+    with_pending,
+    with_replicas,
+)
 from cumulet.services.tables.model_update import check_idle, updated, with_new_stream
 from cumulet.services.tables.names import check_name, table_name
 from cumulet.services.tables.streams import Streams
@@ -24,12 +33,19 @@ from cumulet.store.contract import Reader, Store, Txn
 SOON_S = 1.0
 """How long a request waits for what is about to be done: clients look again after 20 s, and should see it at their first look."""
 _UNSUPPORTED = ("GlobalTableSourceArn", "GlobalTableSettingsReplicationMode", "VectorIndexes", "MultiRegionConsistency",
-                "GlobalTableWitnessUpdates", "VectorIndexUpdates", "ReplicaUpdates", "DisassociationProtectionEnabled")  # fmt: skip
+                "GlobalTableWitnessUpdates", "VectorIndexUpdates", "DisassociationProtectionEnabled")  # fmt: skip
 
 
 class TableOperations:
     def __init__(
-        self, store: Store, clock: Clock, catalogue_of: Callable[[str], Catalogue], jobs: Jobs, census: Census, streams: Streams
+        self,
+        store: Store,
+        clock: Clock,
+        catalogue_of: Callable[[str], Catalogue],
+        jobs: Jobs,
+        census: Census,
+        streams: Streams,
+        notice: Callable[[str, str], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -37,6 +53,7 @@ class TableOperations:
         self._jobs = jobs
         self._census = census
         self._streams = streams
+        self._notice = notice
 
     @operation("CreateTable")
     async def create_table(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
@@ -72,11 +89,20 @@ class TableOperations:
         _check_supported(req)
         name, place = table_name(ctx, req["TableName"]), Place(ctx.account, ctx.region)
         await self._settled(place, name)
+        created, deleted = wanted_replicas(req, place.region)
+        await self._check_others(place, name, created, deleted)
         shard, now_ms = storage.shard_of(place), self._clock.now_ms()
 
         def update(txn: Txn) -> tuple[Table, list[Job]]:
             table = self._catalogue_of(shard).get(txn, name)
+            check_global(table, req)
             changed, wanted = updated(table, req, now_ms, _key_arn(place))
+            if (change := shared_change(req)) is not None:
+                changed = with_pending(changed, change)
+            if created or deleted:
+                last = self._streams.last_of(txn, table)
+                changed = with_replicas(changed, created, deleted, now_ms, last)
+                storage.put_document(txn, {"name": name}, "global", name)
             storage.put_table(txn, changed)
             if changed.stream != table.stream:
                 self._streams.closed(txn, place, table, now_ms)
@@ -86,6 +112,8 @@ class TableOperations:
         table, jobs = await self._store.write(shard, update)
         sizes = await self._census.sizes(shard, table)
         self._jobs.start(shard, *jobs)
+        if table.replicas:
+            self._notice(shard, name)
         return {"TableDescription": model.describe(table, place, sizes)}
 
     @operation("DeleteTable")
@@ -94,22 +122,23 @@ class TableOperations:
         shard, now_ms = storage.shard_of(place), self._clock.now_ms()
         await self._settled(place, name)
 
-        def delete(txn: Txn) -> tuple[Table, Job]:
+        def delete(txn: Txn) -> tuple[Table, Job | None]:
             table = self._catalogue_of(shard).get(txn, name)
-            if table.is_protected:
-                raise ValidationFault(
-                    "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
-                )
             check_idle(table)
-            if table.copies:
-                raise ResourceInUse(f"Attempt to change a resource which is still in use: Table is being backed up: {name}")
+            check_droppable(table, now_ms)
+            _check_droppable_copy(table)
             dropped = replace(table, status="DELETING")
             storage.put_table(txn, dropped)
             self._streams.closed(txn, place, table, now_ms)
+            if table.replicas:
+                return dropped, None  # once the others have what it has
             return dropped, self._jobs.add(txn, "drop", table.number, name=name)
 
         table, job = await self._store.write(shard, delete)
-        self._jobs.start(shard, job)
+        if job is not None:
+            self._jobs.start(shard, job)
+        else:
+            self._notice(shard, name)
         return {"TableDescription": _of_dropped(model.describe(table, place, {}))}
 
     @operation("ListTables")
@@ -124,6 +153,18 @@ class TableOperations:
         if len(found) > limit:
             result["LastEvaluatedTableName"] = found[limit - 1]
         return result
+
+    async def _check_others(self, place: Place, name: str, created: list[Document], deleted: list[str]) -> None:
+        """What other regions have against a change of replicas. Raises ValidationFault, ResourceInUse."""
+        for region in [*(each["RegionName"] for each in created), *deleted]:
+            shard = storage.shard_of(Place(place.account, region))
+            table = await self._store.read(shard, lambda reader, shard=shard: self._catalogue_of(shard).find(reader, name))  # type: ignore[misc]
+            if table is None:
+                continue
+            if region not in deleted:
+                raise ValidationFault(EXISTS.format(name))
+            if table.replicas:
+                _check_droppable_copy(table)
 
     async def _settled(self, place: Place, name: str) -> Table:
         """The table, after what is being done to it if that is done soon."""
@@ -157,6 +198,15 @@ def _drafted(req: dict[str, Any], name: str, table_id: str, now_ms: int, place: 
         policy_revision=str(now_ms) if req.get("ResourcePolicy") else "",
     )
     return with_new_stream(table, view, now_ms) if view else table
+
+
+def _check_droppable_copy(table: Table) -> None:
+    if table.is_protected:
+        raise ValidationFault(
+            "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
+        )
+    if table.copies:
+        raise ResourceInUse(f"Attempt to change a resource which is still in use: Table is being backed up: {table.name}")
 
 
 def _check_supported(req: dict[str, Any]) -> None:

@@ -48,9 +48,11 @@ class Changes:
         old_item: Item | None = None,
         user: Document | None = None,
         is_limited: bool = False,
+        version: storage.Version | None = None,
     ) -> Cost:
         """Make `new` of what is `old` at an item's key, both as they are stored; None: no item. `old_item` may be given by who
-        has decoded it. `is_limited`: an item collection may not grow without end. Raises ItemCollectionSizeLimitExceeded then."""
+        has decoded it. `is_limited`: an item collection may not grow without end. Raises ItemCollectionSizeLimitExceeded then.
+        `version`: the change was made in another region."""
         table = keys.table
         old_size = storage.size_of(old) if old is not None else 0
         cost = {"": write_units(max(old_size, storage.size_of(new) if new is not None else 0))}
@@ -77,7 +79,9 @@ class Changes:
         if table.stream is not None and not is_same(old_item, new_item):
             item = new_item if new_item is not None else old_item
             assert item is not None
-            self._streams.record(txn, table, keys.key_of(item), old_item, new_item, now_ms, user)
+            if table.replicas and version is None:
+                version = self._versioned(txn, shard, key, now_ms, is_gone=new is None)
+            self._streams.record(txn, table, keys.key_of(item), old_item, new_item, now_ms, user, version)
         return cost
 
     def fill(self, txn: Txn, index: IndexKeys, item: Item) -> None:
@@ -107,6 +111,14 @@ class Changes:
             units += write_units(max(new_size, old_size if old_key == new_key else 0))
         cost[index.index.name] = units
         return 0 if index.index.is_global else new_size - old_size
+
+    def _versioned(self, txn: Txn, shard: str, key: bytes, now_ms: int, *, is_gone: bool) -> storage.Version:
+        """The version of a write that is made here: later than the one it writes over, whatever the clocks say."""
+        known, place = storage.find_version(txn, key), storage.find_place(shard)
+        assert place is not None
+        version = (max(now_ms, known[0] + 1) if known is not None else now_ms, place.region)
+        storage.put_version(txn, key, version, is_gone=is_gone)
+        return version
 
     def _weigh(self, txn: Txn, keys: ItemKeys, item: Item, grown: int, *, is_limited: bool) -> None:
         key = storage.collection_key(keys.table.number, keys.hash_of(item))

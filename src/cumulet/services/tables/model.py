@@ -138,10 +138,37 @@ class Expiry:
     status: Literal["ENABLING", "ENABLED", "DISABLING"]
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """The same table in another region. `is_ours`: it was asked for here, when the stream's last record was `after`.
+    `options` are what it has otherwise, `pending` the changes of settings that it is yet to be told."""
+
+    region: str
+    status: Literal["CREATING", "CREATION_FAILED", "DELETING", "ACTIVE"]
+    is_ours: bool = False
+    created_ms: int = 0
+    after: int = 0
+    options: Document = field(default_factory=dict)
+    pending: tuple[Document, ...] = ()
+
+    def described(self, account: str, table_name: str) -> Document:
+        found: Document = {
+            "RegionName": self.region,
+            "ReplicaStatus": self.status,
+            "ReplicaArn": Place(account, self.region).table_arn(table_name),
+        }
+        if self.options.get("KMSMasterKeyId"):
+            found["KMSMasterKeyId"] = self.options["KMSMasterKeyId"]
+        if self.options.get("TableClassOverride"):
+            found["ReplicaTableClassSummary"] = {"TableClass": self.options["TableClassOverride"]}
+        return found
+
+
 @dataclass(frozen=True)
 class Table:
     """`id` is the UUID that clients see, `number` what keys in the store begin with. `types` are the key attributes' by name;
-    `copies` counts the backups and restores that are being made from it."""
+    `copies` counts the backups and restores that are being made from it. A global table is one of several `replicas`: those of
+    other regions are told here, and `group` is the id that all of them share."""
 
     name: str
     id: str
@@ -170,6 +197,8 @@ class Table:
     recovery: Document | None = None
     copies: int = 0
     restored: Document | None = None
+    group: str = ""
+    replicas: tuple[Replica, ...] = ()
 
     @functools.cached_property
     def by_index_name(self) -> dict[str, Index]:
@@ -215,6 +244,26 @@ class Table:
         used = set(self.key.names).union(*(index.key.names for index in self.indexes))
         return replace(self, types={name: kind for name, kind in self.types.items() if name in used})
 
+    def find_replica(self, region: str) -> Replica | None:
+        return next((replica for replica in self.replicas if replica.region == region), None)
+
+    def with_replica(self, region: str, **changes: Any) -> "Table":
+        replicas = tuple(replace(each, **changes) if each.region == region else each for each in self.replicas)
+        return replace(self, replicas=replicas)
+
+    def without_replica(self, region: str) -> "Table":
+        replicas = tuple(each for each in self.replicas if each.region != region)
+        return replace(self, replicas=replicas, group=self.group if replicas else "")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being done to it that takes more than one step."""
+        return (
+            self.status == "DELETING"
+            or any(index.status in ("CREATING", "DELETING") for index in self.indexes)
+            or any(replica.is_ours and replica.status in ("CREATING", "DELETING") for replica in self.replicas)
+        )
+
     def to_document(self) -> Document:
         return asdict(self)
 
@@ -226,6 +275,7 @@ class Table:
         found["indexes"] = tuple(_index(index) for index in found["indexes"])
         found["stream"] = Stream(**found["stream"]) if found["stream"] else None
         found["expiry"] = Expiry(**found["expiry"]) if found["expiry"] else None
+        found["replicas"] = tuple(Replica(**each | {"pending": tuple(each["pending"])}) for each in found.get("replicas") or ())
         return cls(**found)
 
 
@@ -300,6 +350,9 @@ def describe(table: Table, place: Place, sizes: Mapping[str, tuple[int, int]]) -
             found["TableClassSummary"]["LastUpdateDateTime"] = table.class_changed_ms / 1000
     if table.on_demand:
         found["OnDemandThroughput"] = table.on_demand
+    if table.replicas:
+        found["GlobalTableVersion"] = "2019.11.21"
+        found["Replicas"] = [replica.described(place.account, table.name) for replica in table.replicas]
     if table.restored is not None:
         found["RestoreSummary"] = table.restored
     return found

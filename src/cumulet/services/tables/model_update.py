@@ -48,7 +48,8 @@ def updated(table: Table, request: Mapping[str, Any], now_ms: int, key_arn: str)
     changed, jobs = _with_indexes(changed, request, now_ms)
     if is_only_protection:
         return changed, []
-    return replace(changed, status="UPDATING"), jobs or [("settle", {"name": table.name})]
+    is_settled_later = bool(jobs or request.get("ReplicaUpdates"))
+    return replace(changed, status="UPDATING"), jobs if is_settled_later else [("settle", {"name": table.name})]
 
 
 def check_idle(table: Table) -> None:

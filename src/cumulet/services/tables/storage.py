@@ -20,6 +20,7 @@ _NUMBER = pack("number")
 
 ITEM, ENTRY, DUE, RECORD, LAST_RECORD, COLLECTION = b"\x10", b"\x11", b"\x12", b"\x13", b"\x14", b"\x15"
 SAVED, HISTORY, LAST_HISTORY = b"\x16", b"\x17", b"\x18"
+VERSION, GONE = b"\x19", b"\x1a"
 SIZE_BYTES = 4
 """An item is kept as what it counts for, in four bytes, and its JSON: so that neither pages nor capacity need it decoded."""
 HASH_SPACE = 1 << 32
@@ -208,7 +209,40 @@ def split_history(key: bytes, value: bytes) -> tuple[int, int, bytes, bytes | No
     return int.from_bytes(key[-8:], "big"), int.from_bytes(value[:8], "big"), value[12:end], value[end:] or None
 
 
+# When items of global tables were last written, and where
+
+Version = tuple[int, str]
+"""(time in ms, region): the greater one wins. (0, "") is what was written before its table was a global one."""
+UNVERSIONED: Version = (0, "")
+
+
+def put_version(txn: Txn, item_key: bytes, version: Version, *, is_gone: bool) -> None:
+    """Of an item that was written or, `is_gone`, deleted; the latter is listed by time too, to be forgotten one day."""
+    txn.put(VERSION + item_key[1:], version[0].to_bytes(8, "big") + bytes((is_gone,)) + version[1].encode())
+    if is_gone:
+        txn.put(GONE + item_key[1:5] + version[0].to_bytes(8, "big") + item_key[5:], b"")
+
+
+def find_version(reader: Reader, item_key: bytes) -> Version | None:
+    raw = reader.get(VERSION + item_key[1:])
+    return (int.from_bytes(raw[:8], "big"), raw[9:].decode()) if raw is not None else None
+
+
+def forget_gone(txn: Txn, table_number: int, before_ms: int, limit: int) -> bool:
+    """Forget up to `limit` deletions that are older; whether there may be more."""
+    prefix = GONE + table_number.to_bytes(4, "big")
+    pairs = list(txn.scan(prefix, prefix + before_ms.to_bytes(8, "big"), limit=limit))
+    for key, _ in pairs:
+        version_key = VERSION + key[1:5] + key[13:]
+        raw = txn.get(version_key)
+        if raw is not None and raw[8] and raw[:8] == key[5:13]:
+            txn.delete(version_key)
+        txn.delete(key)
+    return len(pairs) == limit
+
+
 def table_prefixes(table_number: int) -> tuple[bytes, ...]:
     """Where all that a table holds lies, but for its stream, which outlives it, and the index by time."""
     number = table_number.to_bytes(4, "big")
-    return (ITEM + number, ENTRY + number, COLLECTION + number, HISTORY + number, LAST_HISTORY + number)
+    kinds = (ITEM, ENTRY, COLLECTION, HISTORY, LAST_HISTORY, VERSION, GONE)
+    return tuple(kind + number for kind in kinds)

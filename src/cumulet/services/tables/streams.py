@@ -6,7 +6,8 @@ for every change, in the order of the changes. Reading is by stream, shard and s
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import orjson
 
@@ -22,6 +23,8 @@ EXPIRED: Document = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 """The identity behind deletions by time to live."""
 
 Wake = Callable[[], None]
+FindNeeded = Callable[[str, Document], Awaitable[int | None]]
+"""(shard, stream) -> the oldest sequence number that must be kept, however old its record is; None: there is none."""
 
 
 class Streams:
@@ -30,6 +33,7 @@ class Streams:
         self._clock = clock
         self._shards: set[str] = set()
         self._wakes: dict[tuple[str, str], list[Wake]] = {}
+        self.find_needed: FindNeeded | None = None
 
     # In the transactions of others
 
@@ -59,9 +63,17 @@ class Streams:
             storage.put_document(txn, document | {"ended_ms": now_ms}, "stream", table.name, table.stream.label)
 
     def record(
-        self, txn: Txn, table: Table, key: Document, old: Document | None, new: Document | None, now_ms: int, user: Document | None
+        self,
+        txn: Txn,
+        table: Table,
+        key: Document,
+        old: Document | None,
+        new: Document | None,
+        now_ms: int,
+        user: Document | None,
+        version: storage.Version | None = None,
     ) -> None:
-        """Write what happened to an item; `old` and `new` are not the same."""
+        """Write what happened to an item; `old` and `new` are not the same. `version` is of items of global tables."""
         stream = table.stream
         assert stream is not None
         last_key = storage.last_record_key(table.number, stream.number)
@@ -78,6 +90,8 @@ class Streams:
             record["old"] = old
         if user is not None:
             record["user"] = user
+        if version is not None:
+            record["version"] = version
         txn.put(storage.record_key(storage.stream_prefix(table.number, stream.number), sequence), orjson.dumps(record))
 
     # Reading
@@ -105,6 +119,10 @@ class Streams:
     def last(self, reader: Reader, stream: Document) -> int:
         """The newest sequence number that was given, also when its record is gone; 0 for none."""
         return int.from_bytes(reader.get(storage.last_record_key(stream["number"], stream["stream"])) or b"", "big")
+
+    def last_of(self, reader: Reader, table: Table) -> int:
+        """The same of a table's own stream, if it has one."""
+        return self.last(reader, {"number": table.number, "stream": table.stream.number}) if table.stream is not None else 0
 
     def oldest_after(self, reader: Reader, stream: Document, now_ms: int) -> int:
         """The oldest sequence number that may still be read, or will be the first to be: trimming comes later than a day."""
@@ -153,17 +171,17 @@ class Streams:
         """Delete records older than a day, and streams that ended longer ago."""
         for shard in sorted(self._shards):
             for stream in await self._store.read(shard, lambda reader: list(self.all(reader))):
-                has_more = True
-                while has_more:
-                    has_more = await self._store.write(shard, lambda txn, stream=stream: self._trim_some(txn, stream))  # type: ignore[misc]
+                needed = await self.find_needed(shard, stream) if self.find_needed is not None else None
+                while await self._store.write(shard, partial(self._trim_some, stream, needed)):
+                    pass
 
-    def _trim_some(self, txn: Txn, stream: Document) -> bool:
+    def _trim_some(self, stream: Document, needed: int | None, txn: Txn) -> bool:
         """Whether there may be more to delete."""
         before_ms = self._clock.now_ms() - RETENTION_MS
         prefix = storage.stream_prefix(stream["number"], stream["stream"])
         trimmed = 0
         for key, value in list(txn.scan(prefix, storage.end_of(prefix), limit=_TRIM_CHUNK)):
-            if orjson.loads(value)["at_ms"] > before_ms:
+            if orjson.loads(value)["at_ms"] > before_ms or (needed is not None and int.from_bytes(key[-8:], "big") >= needed):
                 break
             txn.delete(key)
             trimmed += 1

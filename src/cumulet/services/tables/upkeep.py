@@ -42,6 +42,7 @@ class Upkeep:
             "backfill": self._backfill,
             "unindex": self._unindex,
             "expiry": self._expiry,
+            "unversion": self._unversion,
         }
 
     def delete_due(self, txn: Txn, shard: str, table_number: int, item_key: bytes, expires_s: int) -> Table | None:
@@ -128,6 +129,14 @@ class Upkeep:
         storage.put_table(txn, replace(table, expiry=Expiry(table.expiry.attribute, "ENABLED")))
         return None
 
+    def _unversion(self, shard: str, txn: Txn, job: Job) -> Job | None:
+        """Forget the versions of items of a table that is no global one any more."""
+        table = self._find(shard, txn, job)
+        if table is None or table.replicas:
+            return None
+        number = job.table.to_bytes(4, "big")
+        return job if any(storage.purge(txn, kind + number, _PURGE_CHUNK) for kind in (storage.VERSION, storage.GONE)) else None
+
     def _find(self, shard: str, txn: Txn, job: Job) -> Table | None:
         """The job's table, unless it is gone and another one has its name."""
         table = self._catalogue_of(shard).find(txn, job.state["name"])
@@ -138,5 +147,4 @@ class Upkeep:
         return document["name"] if document is not None else None
 
     def _put_settled(self, txn: Txn, table: Table) -> None:
-        is_busy = table.status == "DELETING" or any(index.status in ("CREATING", "DELETING") for index in table.indexes)
-        storage.put_table(txn, table if is_busy else replace(table, status="ACTIVE"))
+        storage.put_table(txn, table if table.is_busy else replace(table, status="ACTIVE"))
