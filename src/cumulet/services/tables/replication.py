@@ -207,37 +207,29 @@ class Replication:
             storage.put_document(txn, {"after": 0}, "received", table.name, region)
 
     async def _copy(self, shard: str, target: str, table: Table, region: str) -> None:
-        """All items as they are found here; what changes meanwhile is sent afterwards."""
-        prefix = storage.items_prefix(table.number)
+        """All items and deletions as they are found here; what changes meanwhile is sent afterwards."""
         while True:
             position = await self._store.read(target, lambda reader: storage.find_document(reader, "received", table.name, region))
             if position is None or "cursor" not in position:
                 return
-            start = prefix + bytes.fromhex(position["cursor"])
-
-            def some(reader: Reader, start: bytes = start) -> list[tuple[bytes, bytes, storage.Version]]:
-                pairs = reader.scan(start, storage.end_of(prefix), limit=_CHUNK)
-                return [
-                    (key[len(prefix) :], value, storage.find_version(reader, key) or storage.UNVERSIONED) for key, value in pairs
-                ]
-
-            rows = await self._store.read(shard, some)
-            await self._store.write(target, partial(self._fill, target, table, region, position, rows))
+            cursor = bytes.fromhex(position["cursor"])
+            some = partial(storage.some_written, table_number=table.number, cursor=cursor, limit=_CHUNK)
+            rows, next_cursor = await self._store.read(shard, some)
+            following: Document = {"after": position["after"]}
+            if next_cursor is not None:
+                following["cursor"] = next_cursor.hex()
+            await self._store.write(target, partial(self._fill, target, table, region, rows, following))
             await asyncio.sleep(0)
 
-    def _fill(
-        self, shard: str, table: Table, region: str, position: Document, rows: list[tuple[bytes, bytes, storage.Version]], txn: Txn
-    ) -> None:
+    def _fill(self, shard: str, table: Table, region: str, rows: list[storage.WrittenRow], following: Document, txn: Txn) -> None:
         found = self._catalogue_of(shard).find(txn, table.name)
         if found is None or found.group != table.group:
             return
         keys = self._keys_of(replace(found, stream=None))  # what was there before is no change
         for tail, value, version in rows:
-            self._put(txn, shard, keys, keys.prefix + tail, value, storage.item_of(value), version)
-        after = {"after": position["after"]}
-        if len(rows) == _CHUNK:
-            after["cursor"] = (rows[-1][0] + b"\x00").hex()
-        storage.put_document(txn, after, "received", table.name, region)
+            item = storage.item_of(value) if value is not None else None
+            self._put(txn, shard, keys, keys.prefix + tail, value, item, version)
+        storage.put_document(txn, following, "received", table.name, region)
 
     def _open(self, shard: str, table: Table, txn: Txn) -> None:
         found = self._catalogue_of(shard).find(txn, table.name)

@@ -228,15 +228,44 @@ def find_version(reader: Reader, item_key: bytes) -> Version | None:
     return (int.from_bytes(raw[:8], "big"), raw[9:].decode()) if raw is not None else None
 
 
+WrittenRow = tuple[bytes, bytes | None, Version]
+"""(the item's key after its table's prefix, the item or None where it was deleted, its version)"""
+
+
+def some_written(reader: Reader, table_number: int, cursor: bytes, limit: int) -> tuple[list[WrittenRow], bytes | None]:
+    """Some of all that was written to a table and of what is gone from it, from a cursor on, b"" for the beginning; and the next
+    cursor, None at the end."""
+    items, gone = (kind + table_number.to_bytes(4, "big") for kind in (ITEM, GONE))
+    start = cursor or items
+    prefix = items if start.startswith(items) else gone
+    rows: list[WrittenRow] = []
+    last, count = start, 0
+    for key, value in reader.scan(start, end_of(prefix), limit=limit):
+        last, count = key, count + 1
+        if prefix is items:
+            rows.append((key[5:], value, find_version(reader, key) or UNVERSIONED))
+        elif _is_still_gone(reader, key):
+            version = find_version(reader, ITEM + key[1:5] + key[13:])
+            assert version is not None
+            rows.append((key[13:], None, version))
+    if count == limit:
+        return rows, last + b"\x00"
+    return rows, gone if prefix is items else None
+
+
+def _is_still_gone(reader: Reader, gone_key: bytes) -> bool:
+    """Whether the item of an entry of the list by time was not written since."""
+    raw = reader.get(VERSION + gone_key[1:5] + gone_key[13:])
+    return raw is not None and bool(raw[8]) and raw[:8] == gone_key[5:13]
+
+
 def forget_gone(txn: Txn, table_number: int, before_ms: int, limit: int) -> bool:
     """Forget up to `limit` deletions that are older; whether there may be more."""
     prefix = GONE + table_number.to_bytes(4, "big")
     pairs = list(txn.scan(prefix, prefix + before_ms.to_bytes(8, "big"), limit=limit))
     for key, _ in pairs:
-        version_key = VERSION + key[1:5] + key[13:]
-        raw = txn.get(version_key)
-        if raw is not None and raw[8] and raw[:8] == key[5:13]:
-            txn.delete(version_key)
+        if _is_still_gone(txn, key):
+            txn.delete(VERSION + key[1:5] + key[13:])
         txn.delete(key)
     return len(pairs) == limit
 
