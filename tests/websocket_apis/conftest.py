@@ -66,10 +66,14 @@ class Hub:
         self.stage: dict[str, Any] = {"StageName": "prod"}
         self.parts: dict[str, list[dict[str, Any]]] = {}
         self.served = served
-        door = ExecuteApi((self.apis,))
+        apis = ExecuteApi((self.apis,))
 
         async def answer(request: Any) -> Response:
-            return await door(Exchange(request, request.header("host"), "0123abcd-0000-4000-8000-000000000000"))
+            exchange = Exchange(request, request.header("host"), "0123abcd-0000-4000-8000-000000000000")
+            door = apis.find_door(request, exchange.host)
+            assert door is not None
+            answer = door(exchange)
+            return answer if isinstance(answer, Response) else await answer
 
         served.answer = answer
 

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cumulet.core.http import Request, Response
 from cumulet.core.http_dates import http_date
@@ -85,7 +85,8 @@ class HttpServer:
             listeners = await _listeners(host, port)
             self._tls += [(listener, tls) for listener in listeners]
             return int(listeners[0].getsockname()[1])
-        server = await loop.create_server(lambda: Connection(self), host, port, backlog=_BACKLOG, start_serving=False)
+        names: Any = [host.encode("ascii" if host.isascii() else "idna")]  # as text it has Python import its tables of names
+        server = await loop.create_server(lambda: Connection(self), names, port, backlog=_BACKLOG, start_serving=False)
         self._listeners.append(server)
         return int(server.sockets[0].getsockname()[1])
 

@@ -2,13 +2,12 @@
 can print what is missing instead of failing to read it.
 """
 
-from xml.sax.saxutils import escape
-
 import orjson
 
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.wire import protocols, xml
+from cumulet.wire.xml import escape
 
 _XML_SERVICES = frozenset(("s3", "s3express", "s3-outposts", "route53", "cloudfront"))
 _FORM = "application/x-www-form-urlencoded"

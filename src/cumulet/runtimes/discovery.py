@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ RUBY_RUNTIMES = ("ruby3.2", "ruby3.3", "ruby3.4")
 CUSTOM_RUNTIMES = ("provided", "provided.al2", "provided.al2023")
 _SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
 _OLDEST_JAVA = 17
+_printed: dict[str, str] = {}
 _NODE_SDK_FOLDERS = ("/usr/local/lib/node_modules", "/usr/lib/node_modules", "/usr/share/nodejs")
 
 
@@ -37,11 +39,23 @@ class Interpreter:
 
 
 @functools.cache
+def own_python() -> Interpreter:
+    """The interpreter that runs the node. Its zygote also starts programs that are not Python."""
+    installed = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    executable = str((installed if installed.exists() else Path(sys.executable)).resolve())
+    version = (sys.version_info.major, sys.version_info.minor, sys.version_info.micro)
+    return Interpreter(executable, version, own_folders(executable, sys.base_prefix))
+
+
+@functools.cache
 def python_interpreters() -> dict[int, Interpreter]:
-    """The newest interpreter of each minor version of Python 3 from 3.8 on, by that number."""
-    found: dict[int, Interpreter] = {}
-    for executable in sorted(_python_candidates()):
+    """The newest interpreter of each minor version of Python 3 from 3.8 on, by that number; of the node's own minor its own."""
+    own = own_python()
+    found = {own.version[1]: own}
+    for executable in sorted(_python_candidates() - {own.executable}):
         interpreter = _ask_python(executable)
+        if interpreter is not None and interpreter.version[1] == own.version[1]:
+            continue
         if interpreter is not None:
             known = found.get(interpreter.version[1])
             if known is None or interpreter.version > known.version:
@@ -235,7 +249,23 @@ def _ask_python(executable: str) -> Interpreter | None:
 
 
 def _output_of(command: list[str]) -> str:
+    """What a program prints, remembered as long as its file stays as it is; "" when it fails."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        state = Path(command[0]).stat()
+        known = f"{state.st_mtime_ns} {state.st_size} {' '.join(command)}"
+        if known not in _printed:
+            _printed[known] = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return _printed[known]
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def survey_interpreters(memory: Path) -> None:
+    """Find all interpreters, now: what programs said of themselves is kept in a file between runs of the node."""
+    with contextlib.suppress(OSError, ValueError):
+        _printed.update(json.loads(memory.read_text()))
+    before = dict(_printed)
+    for find in (python_interpreters, node_interpreters, java_interpreters, ruby_interpreters, find_node_sdk, python_sdk):
+        find()
+    if _printed != before:
+        memory.write_text(json.dumps(_printed))

@@ -16,13 +16,13 @@ from cumulet.core.settings import NetworkPolicy
 from cumulet.runtimes import discovery, web
 from cumulet.runtimes.account_groups import AccountGroups
 from cumulet.runtimes.contract import Environment, FunctionSpec, InitError, Launch, Output, ProcessesUsedUp, RuntimeStatus
-from cumulet.runtimes.discovery import Interpreter
+from cumulet.runtimes.discovery import Interpreter, own_python
 from cumulet.runtimes.framed import FramedEnvironment
 from cumulet.runtimes.jails import Runtime, base_of, jail_of, limits_of
 from cumulet.runtimes.local_api import LocalApi
 from cumulet.runtimes.networks import Networks
 from cumulet.runtimes.packages import PackageCache
-from cumulet.runtimes.plans import Plan, Plans, RuntimeUnavailable, own_python
+from cumulet.runtimes.plans import Plan, Plans, RuntimeUnavailable
 from cumulet.runtimes.process import JailFailed, ProcessTree
 from cumulet.runtimes.resting import Resting
 from cumulet.runtimes.runtime_api import RuntimeApiEnvironment
@@ -72,6 +72,8 @@ class NodeRuntimes:
         self._placeholders = packages.folder / _PLACEHOLDERS
         self._hosts = folder / "hosts"
         self._resolvers = folder / "resolv.conf"
+        self._known_programs = folder / "programs.json"
+        self._surveying: asyncio.Task[None] | None = None
         self._shells = Shells(most_shells)
         self._python_shells = Shells(
             most_shells and _MOST_PYTHON_SHELLS, of_kind=_PYTHON_SHELLS_OF_KIND, delay_s=_PYTHON_REFILL_DELAY_S, at_once=4
@@ -90,6 +92,8 @@ class NodeRuntimes:
     async def open(self) -> None:
         """Sweep what a killed node left. The zygote that most functions will want begins to start: their own starts wait for it."""
         self._begin_zygote(own_python().executable)
+        self._surveying = asyncio.create_task(asyncio.to_thread(discovery.survey_interpreters, self._known_programs))
+        self._surveying.add_done_callback(self._surveyed)
         self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for place in ("task", "opt"):  # with a lib: the dynamic linker remembers for good which folders it found missing
             (self._placeholders / place / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -103,6 +107,11 @@ class NodeRuntimes:
             cgroup.limit_memory(self._group, self._most_memory_mb << 20)
         self._account_groups.open(self._group)
 
+    def _surveyed(self, task: asyncio.Task[None]) -> None:
+        self._surveying = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("looking for interpreters failed: %r", error)
+
     async def start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
         try:
             return await self._start(spec, launch, output)
@@ -113,6 +122,8 @@ class NodeRuntimes:
 
     async def _start(self, spec: FunctionSpec, launch: Launch, output: Output) -> Environment:
         started = time.monotonic()
+        if self._surveying is not None:
+            await asyncio.wait((self._surveying,))
         plan = self._plans.plan_of(spec)
         code = await self._packages.path_of(spec.code)
         layers = await self._packages.layers_of(spec.layers) if spec.layers else None
@@ -147,6 +158,9 @@ class NodeRuntimes:
         runs as `launch` and writes to `output`."""
         self._packages.expect(spec.code, spec.layers)
         if web.is_named(spec):
+            return
+        if self._surveying is not None:
+            self._surveying.add_done_callback(lambda _: self.expect(spec, launch, output))
             return
         with contextlib.suppress(RuntimeUnavailable):
             plan = self._plans.plan_of(spec)

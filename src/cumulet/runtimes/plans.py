@@ -3,7 +3,6 @@
 Pure but for asking which interpreters there are.
 """
 
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +12,7 @@ import cumulet
 from cumulet.core.errors import NotImplementedFault
 from cumulet.runtimes import discovery
 from cumulet.runtimes.contract import FunctionSpec
-from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter
+from cumulet.runtimes.discovery import CUSTOM_RUNTIMES, Interpreter, own_python
 from cumulet.runtimes.jails import Runtime
 from cumulet.runtimes.java import JavaRuntimes, java_argv
 from cumulet.runtimes.web import WebProgram, bootstrap_of, find_program
@@ -169,12 +168,6 @@ class Plans:
         if chosen is None:
             raise RuntimeUnavailable(f"the runtime {runtime} needs {language}, and this machine has no such version")
         return chosen
-
-
-def own_python() -> Interpreter:
-    """The interpreter whose zygote also starts programs that are not Python."""
-    found = discovery.python_interpreters()
-    return found.get(sys.version_info.minor) or found[max(found)]
 
 
 def _bin_of(found: Interpreter) -> str:

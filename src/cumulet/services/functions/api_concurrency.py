@@ -38,7 +38,7 @@ class ConcurrencyOperations:
 
         def put(edit: Edit) -> Function:
             function = edit.get_function(name)
-            others = sum(each.reserved_concurrency or 0 for each in edit.functions() if each.name != name)
+            others = sum(each.reserved_concurrency or 0 for each in edit.reserved_functions() if each.name != name)
             if limits.account_concurrency - others - wanted < limits.minimum_unreserved:
                 raise InvalidParameterValue(
                     "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
@@ -154,10 +154,10 @@ class ConcurrencyOperations:
     async def apply_all(self) -> None:
         """The same for all functions, and tell the invoker every reservation: at the node's start."""
         for place in await self._storage.places():
-            functions = await self._storage.read(place, lambda view: list(view.functions()))
-            for function in functions:
-                if function.reserved_concurrency is not None:
-                    self._environments.set_reserved(place.account, function.function_id, function.reserved_concurrency)
+            if not await self._storage.read(place, lambda view: view.has_reserved_index()):
+                await self._storage.write_apart(place, lambda edit: edit.index_reserved())
+            for function in await self._storage.read(place, lambda view: view.reserved_functions()):
+                self._environments.set_reserved(place.account, function.function_id, function.reserved_concurrency)
             for name in sorted({each.function for each in await self._storage.read(place, lambda view: view.all_provisioned())}):
                 await self.apply(place, name)
 

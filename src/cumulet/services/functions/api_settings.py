@@ -20,7 +20,7 @@ class SettingsOperations:
     @operation("GetAccountSettings")
     async def get_account_settings(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
         def read(view: View) -> tuple[dict[str, int], int]:
-            return view.usage(), sum(function.reserved_concurrency or 0 for function in view.functions())
+            return view.usage(), sum(function.reserved_concurrency or 0 for function in view.reserved_functions())
 
         limits = self._limits_of(ctx.account)
         usage, reserved = await self._storage.read(place_of(ctx), read)

@@ -12,6 +12,8 @@
     ("layer-version", name, number)             LayerVersion
     ("layer-policy", name, number)              Policy
     ("mapping", uuid)                           EventSourceMapping
+    ("reserved", name)                          nothing: the function has reserved concurrency
+    ("reserved-indexed",)                       nothing: all that have are in there
 
 A function URL is found by its id alone through the shard "function-urls": an entry there is a hint, written before the
 configuration it leads to and removed after it, and believed only when the configuration agrees.
@@ -39,6 +41,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 URLS_SHARD = "function-urls"
 SHARD_PREFIX = "functions/"
+_RESERVED_INDEXED = pack("reserved-indexed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,14 @@ class View:
     def functions(self) -> Iterator[Function]:
         for _, raw in self._reader.scan(*prefix_range("function")):
             yield Function(**orjson.loads(raw))
+
+    def reserved_functions(self) -> list[Function]:
+        """Those with reserved concurrency: few of many."""
+        start, end = prefix_range("reserved")
+        return [self.get_function(str(unpack(key)[1])) for key, _ in self._reader.scan(start, end)]
+
+    def has_reserved_index(self) -> bool:
+        return self._reader.get(_RESERVED_INDEXED) is not None
 
     def get_version(self, name: str, version: str) -> FunctionVersion:
         found = self.find_version(name, version)
@@ -205,6 +216,18 @@ class Edit(View):
 
     def put_function(self, function: Function) -> None:
         self._put(function, "function", function.name)
+        reserved = pack("reserved", function.name)
+        if function.reserved_concurrency is not None:
+            self._txn.put(reserved, b"")
+        elif self._txn.get(reserved) is not None:
+            self._txn.delete(reserved)
+
+    def index_reserved(self) -> None:
+        """For functions that were kept before there was such an index."""
+        for function in list(self.functions()):
+            if function.reserved_concurrency is not None:
+                self._txn.put(pack("reserved", function.name), b"")
+        self._txn.put(_RESERVED_INDEXED, b"")
 
     def put_version(self, version: FunctionVersion) -> None:
         self._put(version, "version", version.name, 0 if version.version == LATEST else int(version.version))
@@ -225,6 +248,7 @@ class Edit(View):
     def delete_function(self, name: str) -> None:
         """The function with its versions, aliases and settings. Event source mappings stay, as AWS keeps them."""
         self._txn.delete(pack("function", name))
+        self._txn.delete(pack("reserved", name))
         for kind in ("version", "alias", "policy", "url", "event-invoke", "provisioned"):
             for key, _ in list(self._txn.scan(*prefix_range(kind, name))):
                 self._txn.delete(key)
