@@ -187,9 +187,11 @@ class Node:
     """A server process that says `ready URL` on stdout; ended by its own process id."""
 
     def __init__(self, *command: str, env: dict[str, str] | None = None):
+        environment = os.environ | (env or {})
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as where it is installed: compiled
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | (env or {})
+            [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
         self.url = ""
         assert self.process.stdout is not None
