@@ -13,6 +13,7 @@ from cumulet.invoke.faults import TooManyRequests
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.services.functions.errors import ResourceNotFound
 from cumulet.store.memory import MemoryStore
+from cumulet.tenancy.quotas import Quota, Quotas
 
 SPEC = FunctionSpec("000000000000", "r", "f", "id", "$LATEST", "c", "python3.11", "h", "code", "arn:aws:iam::000000000000:role/r")
 
@@ -32,7 +33,8 @@ class Scripted:
 
 
 class World:
-    def __init__(self, *outcomes, settings=None):
+    def __init__(self, *outcomes, settings=None, quota=None):
+        self.quotas = Quotas(quota or Quota())
         self.store, self.clock, self.invoker, self.targets = MemoryStore(), ManualClock(), Scripted(*outcomes), Targets()
         self.settings, self.delivered, self.is_gone = settings or AsyncSettings(), [], False
         self.targets.register("sqs", self._deliver)
@@ -47,7 +49,7 @@ class World:
         return SPEC, self.settings
 
     def open(self):
-        self.asynchronous = DurableAsyncInvoker(self.store, self.clock, self.invoker, self._resolve, self.targets)
+        self.asynchronous = DurableAsyncInvoker(self.store, self.clock, self.invoker, self._resolve, self.targets, self.quotas)
         self.stop = asyncio.Event()
 
     async def __aenter__(self):
@@ -58,9 +60,9 @@ class World:
         self.stop.set()
         await self.running
 
-    async def accept(self, payload=b'{"a": 1}'):
+    async def accept(self, payload=b'{"a": 1}', account="000000000000", id="req"):
         await self.asynchronous.accept(
-            account="000000000000", region="r", name="f", qualifier=None, invocation=Invocation("req", payload, SPEC.function_arn)
+            account=account, region="r", name="f", qualifier=None, invocation=Invocation(id, payload, SPEC.function_arn)
         )
 
     async def settle(self):
@@ -99,6 +101,38 @@ async def test_a_failing_function_is_retried_after_one_and_two_minutes():
         assert len(world.invoker.calls) == 3
         assert {call.request_id for call in world.invoker.calls} == {"req"}
         assert await world.kept() == 0
+
+
+@pytest.mark.parametrize("quota", [Quota(waiting_events=2), Quota(waiting_event_bytes=20)])
+async def test_an_account_that_has_too_many_events_waiting_is_refused_until_some_are_settled(quota):
+    async with World(False, False, False, quota=quota) as world:
+        for id in ("first", "second"):
+            await world.accept(id=id)
+        for _ in range(2):
+            with pytest.raises(TooManyRequests):
+                await world.accept(id="third")
+        await world.accept(account="111111111111", id="another")
+        await world.settle()
+    world.open()  # as after a crash: what waits is known again
+    await world.asynchronous.open()
+    with pytest.raises(TooManyRequests):
+        await world.accept(id="third")
+    async with world:
+        await world.pass_time(61)
+        assert await world.kept() == 0 and world.asynchronous.backlog == 0
+        await world.accept(id="third")
+
+
+async def test_events_for_which_memory_has_no_room_run_from_the_store(monkeypatch):
+    monkeypatch.setattr("cumulet.invoke.backlog.MOST_HELD_BYTES", 10)
+    async with World(False) as world:
+        payloads = [b'{"n": %d}' % n for n in range(5)]
+        for n, payload in enumerate(payloads):
+            await world.accept(payload, id=f"req-{n}")
+        await world.settle()
+        await world.pass_time(61)
+        assert sorted(call.payload for call in world.invoker.calls) == sorted([payloads[0], *payloads])
+        assert await world.kept() == 0 and world.asynchronous._backlog._held_bytes == 0
 
 
 async def test_throttled_events_back_off_without_using_up_retries():

@@ -13,12 +13,14 @@ from cumulet.core.ids import request_id as new_request_id
 from cumulet.delivery.outbox import Outbox
 from cumulet.delivery.targets import Target, Targets
 from cumulet.invoke import events
+from cumulet.invoke.backlog import Backlog, Waiting
 from cumulet.invoke.contract import AsyncSettings, Invocation, InvocationResult, Invoker, Resolve
 from cumulet.invoke.events import Event
 from cumulet.runtimes.contract import FunctionSpec
 from cumulet.store.contract import Reader, Store, Txn
 from cumulet.store.keys import pack, prefix_range
-from cumulet.tenancy.fair_queue import FairQueue, Waiter, WeightOf
+from cumulet.tenancy.fair_queue import FairQueue, Waiter
+from cumulet.tenancy.quotas import Quotas
 
 _PREFIX = "async/"
 _MAX_RUNNING = 256
@@ -37,16 +39,18 @@ class DurableAsyncInvoker:
         invoker: Invoker,
         resolve: Resolve,
         targets: Targets,
-        weight_of: WeightOf = lambda account: 1.0,
+        quotas: Quotas | None = None,
     ) -> None:
+        quotas = quotas or Quotas()
         self._store = store
         self._clock = clock
         self._invoker = invoker
         self._resolve = resolve
         self._outbox = Outbox(store, targets)
-        self._due: list[tuple[int, int, Event]] = []
+        self._backlog = Backlog(quotas)
+        self._due: list[tuple[int, int, Waiting]] = []
         self._order = itertools.count()
-        self._ready: FairQueue[Event] = FairQueue(weight_of, most=1 << 40)  # all of them are in the store already
+        self._ready: FairQueue[Waiting] = FairQueue(quotas.weight_of, most=1 << 40)  # all of them are in the store already
         self._running_of: Counter[str] = Counter()
         self._woken = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -55,11 +59,12 @@ class DurableAsyncInvoker:
         """Take up what an earlier run of the node left: also what was running when it was killed."""
         for shard in await self._store.list_shards():
             if shard.startswith(_PREFIX):
-                for event in await self._store.read(shard, _waiting_events):
-                    self._schedule(event)
+                for waiting in await self._store.read(shard, self._waiting_events):
+                    self._schedule(waiting)
                 await self._outbox.recover(shard)
 
     async def accept(self, *, account: str, region: str, name: str, qualifier: str | None, invocation: Invocation) -> None:
+        """Raises TooManyRequests when as many of the account's events wait as may."""
         now_ms = self._clock.now_ms()
         event = Event(
             request_id=invocation.request_id,
@@ -74,8 +79,13 @@ class DurableAsyncInvoker:
             client_context=invocation.client_context,
             trace_id=invocation.trace_id,
         )
-        await self._keep(event)
-        self._schedule(event)
+        self._backlog.admit(event)
+        try:
+            await self._keep(event)
+        except BaseException:
+            self._backlog.forget(account, len(event.payload))
+            raise
+        self._schedule(self._backlog.hold(event))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run events as they fall due, until told to stop; then wait for those that are running."""
@@ -102,10 +112,10 @@ class DurableAsyncInvoker:
     @property
     def backlog(self) -> int:
         """Events that wait or run."""
-        return len(self._due) + len(self._ready) + len(self._running)
+        return self._backlog.events
 
-    def _schedule(self, event: Event) -> None:
-        heapq.heappush(self._due, (event.due_ms, next(self._order), event))
+    def _schedule(self, waiting: Waiting) -> None:
+        heapq.heappush(self._due, (waiting.due_ms, next(self._order), waiting))
         self._woken.set()
 
     def _until_next_s(self) -> float | None:
@@ -115,8 +125,8 @@ class DurableAsyncInvoker:
 
     def _start_due(self) -> None:
         while self._due and self._due[0][0] <= self._clock.now_ms():
-            _, _, event = heapq.heappop(self._due)
-            self._ready.push(event.account, event)
+            _, _, waiting = heapq.heappop(self._due)
+            self._ready.push(waiting.account, waiting)
         while len(self._running) < _MAX_RUNNING and (waiter := self._ready.first(self._has_most)) is not None:
             self._ready.take(waiter)
             task = asyncio.get_running_loop().create_task(self._run_event(waiter.item))
@@ -124,7 +134,7 @@ class DurableAsyncInvoker:
             self._running_of[waiter.account] += 1
             task.add_done_callback(partial(self._finished, waiter.account))
 
-    def _has_most(self, waiter: Waiter[Event]) -> bool:
+    def _has_most(self, waiter: Waiter[Waiting]) -> bool:
         return self._running_of[waiter.account] >= _MOST_OF_ONE
 
     def _finished(self, account: str, task: "asyncio.Task[None]") -> None:
@@ -136,8 +146,9 @@ class DurableAsyncInvoker:
         if not task.cancelled():
             task.result()  # a bug here must not pass unseen: the loop's exception handler logs it
 
-    async def _run_event(self, event: Event) -> None:
+    async def _run_event(self, waiting: Waiting) -> None:
         """One try, and what follows from how it went."""
+        event = self._backlog.let_go(waiting) or await self._read(waiting)
         try:
             spec, settings = await self._resolve(event.account, event.region, event.name, event.qualifier)
         except Fault as fault:
@@ -164,7 +175,7 @@ class DurableAsyncInvoker:
 
     async def _postpone(self, event: Event) -> None:
         await self._keep(event)
-        self._schedule(event)
+        self._schedule(self._backlog.hold(event))
 
     async def _settle(
         self, event: Event, condition: events.Condition, settings: AsyncSettings, result: InvocationResult | None
@@ -178,10 +189,24 @@ class DurableAsyncInvoker:
             return self._outbox.add(txn, outgoing)
 
         self._outbox.send(shard, await self._store.write(shard, settle))
+        self._backlog.forget(event.account, len(event.payload))
 
     async def _keep(self, event: Event) -> None:
         value = events.encode(event)
         await self._store.write(_shard_of(event), lambda txn: txn.put(pack("event", event.request_id), value))
+
+    async def _read(self, waiting: Waiting) -> Event:
+        value = await self._store.read(_shard_of(waiting), lambda reader: reader.get(pack("event", waiting.request_id)))
+        assert value is not None, "an event goes from the store when it is settled, and then waits no longer"
+        return events.decode(value)
+
+    def _waiting_events(self, reader: Reader) -> list[Waiting]:
+        found = []
+        for _, value in reader.scan(*prefix_range("event")):
+            event = events.decode(value)
+            self._backlog.count(event)
+            found.append(self._backlog.hold(event))
+        return found
 
 
 def function_target(asynchronous: DurableAsyncInvoker) -> Target:
@@ -196,9 +221,5 @@ def function_target(asynchronous: DurableAsyncInvoker) -> Target:
     return deliver
 
 
-def _shard_of(event: Event) -> str:
+def _shard_of(event: Event | Waiting) -> str:
     return f"{_PREFIX}{event.account}/{event.region}"
-
-
-def _waiting_events(reader: Reader) -> list[Event]:
-    return [events.decode(value) for _, value in reader.scan(*prefix_range("event"))]

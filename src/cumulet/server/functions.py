@@ -62,7 +62,7 @@ async def open_functions(
         keep_alive=keep_alive_of(settings.keep_alive),
     )
     invoker, targets = MeteredInvoker(local, metrics, clock), Targets()
-    asynchronous = DurableAsyncInvoker(store, clock, invoker, lambda *place: service.resolve(*place), targets, quotas.weight_of)
+    asynchronous = DurableAsyncInvoker(store, clock, invoker, lambda *place: service.resolve(*place), targets, quotas)
     targets.register("lambda", function_target(asynchronous))
     pollers = Pollers(store, clock, invoker, lambda *place: service.resolve(*place), targets, sources)
     service = FunctionsService(
