@@ -84,25 +84,6 @@ def client(service: str, address: Address | None = None) -> Any:
     )
 
 
-def signed_json(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Call the node's own admin paths (`/_cumulet/…`), signed like any request, with service scope `cumulet`."""
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
-    from botocore.httpsession import URLLib3Session
-
-    address = find_address()
-    data = json.dumps(body).encode() if body is not None else b""
-    request = AWSRequest(method, address.endpoint + path, {"Content-Type": "application/json"}, data)
-    SigV4Auth(Credentials(address.access_key_id, address.secret_access_key), "cumulet", address.region).add_auth(request)
-    with told_plainly():
-        response = URLLib3Session().send(request.prepare())
-    answer = json.loads(response.content or b"{}")
-    if response.status_code >= 400:
-        fail(answer.get("message") or answer.get("Message") or f"the node answered {response.status_code}", EXIT_REFUSED)
-    return answer
-
-
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """Turns what clients raise into one line and an exit code."""

@@ -5,11 +5,12 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
-from cumulet.cli.client import client, told_plainly
 from cumulet.cli.output import EXIT_FAILED, json_option, show
+from cumulet.cli.requests import ask
 
 
 @click.command("invoke")
@@ -25,23 +26,18 @@ def command(name: str, payload: str, qualifier: str | None, is_async: bool, phas
 
     Exits with 1 when the function fails.
     """
-    request: dict[str, Any] = {
-        "FunctionName": name,
-        "Payload": _payload(payload),
-        "InvocationType": "Event" if is_async else "RequestResponse",
-    }
-    if qualifier:
-        request["Qualifier"] = qualifier
+    headers = [("x-amz-invocation-type", "Event" if is_async else "RequestResponse")]
     if (phases or with_log or as_json) and not is_async:
-        request["LogType"] = "Tail"
-    with told_plainly():
-        answer = client("lambda").invoke(**request)
-    body = answer["Payload"].read().decode()
-    log = base64.b64decode(answer.get("LogResult", "")).decode("utf-8", "replace")
+        headers.append(("x-amz-log-type", "Tail"))
+    path = f"/2015-03-31/functions/{quote(name, safe='')}/invocations"
+    query = f"Qualifier={quote(qualifier, safe='')}" if qualifier else ""
+    answer = ask("lambda", "POST", path, _payload(payload), query=query, headers=headers)
+    body, function_error = answer.body.decode(), answer.headers.get("x-amz-function-error")
+    log = base64.b64decode(answer.headers.get("x-amz-log-result", "")).decode("utf-8", "replace")
     document = {
-        "status": answer["StatusCode"],
-        "function_error": answer.get("FunctionError"),
-        "version": answer.get("ExecutedVersion"),
+        "status": answer.status,
+        "function_error": function_error,
+        "version": answer.headers.get("x-amz-executed-version"),
         "payload": _json_or_text(body),
         "phases": phases_of(log),
         "log": log.splitlines(),
@@ -56,7 +52,7 @@ def command(name: str, payload: str, qualifier: str | None, is_async: bool, phas
             click.echo(log, err=True)
 
     show(document, as_json, as_text)
-    if answer.get("FunctionError"):
+    if function_error:
         sys.exit(EXIT_FAILED)
 
 

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from cumulet.cli.client import signed_json
 from cumulet.cli.output import json_option, show, table
+from cumulet.cli.requests import ask_json
 
 
 @click.group("keys")
@@ -18,7 +18,7 @@ def command() -> None:
 @json_option
 def create(account: str | None, as_json: bool) -> None:
     """Make a key pair and print it. The secret is shown this once."""
-    made = signed_json("POST", "/_cumulet/keys", {"account": account} if account else {})
+    made = ask_json("POST", "/_cumulet/keys", {"account": account} if account else {})
 
     def as_text() -> None:
         click.echo(f"export AWS_ACCESS_KEY_ID={made['access_key_id']}")
@@ -32,7 +32,7 @@ def create(account: str | None, as_json: bool) -> None:
 @json_option
 def list_(account: str | None, as_json: bool) -> None:
     """List an account's keys, without their secrets."""
-    found = signed_json("GET", "/_cumulet/keys" + (f"?account={quote(account)}" if account else ""))
+    found = ask_json("GET", "/_cumulet/keys" + (f"?account={quote(account)}" if account else ""))
     rows = [(key["access_key_id"], key["account"], key["principal"], key["status"]) for key in found["keys"]]
     show(found, as_json, lambda: table(("KEY", "ACCOUNT", "PRINCIPAL", "STATUS"), rows))
 
@@ -42,5 +42,5 @@ def list_(account: str | None, as_json: bool) -> None:
 @json_option
 def revoke(access_key_id: str, as_json: bool) -> None:
     """Revoke a key: from now on its signatures are refused."""
-    done = signed_json("DELETE", f"/_cumulet/keys/{quote(access_key_id, safe='')}")
+    done = ask_json("DELETE", f"/_cumulet/keys/{quote(access_key_id, safe='')}")
     show(done, as_json, lambda: click.echo(f"revoked {access_key_id}"))
