@@ -161,6 +161,13 @@ def test_a_second_node_on_the_same_data_is_refused(start_node):
     assert second.returncode == 1 and "in use by another node" in second.stderr
 
 
+def test_a_port_that_is_taken_is_told_with_the_way_out(node, tmp_path):
+    port = node.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "cumulet.cli", "up", "--port", port, "--data", str(tmp_path), "--allow-weak-wall"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1 and "address already in use" in second.stderr and "--port chooses another" in second.stderr
+
+
 def test_a_newer_format_is_refused(tmp_path):
     (tmp_path / "FORMAT").write_text("999\n")
     command = [sys.executable, "-m", "cumulet.cli", "up", "--port", "0", "--data", str(tmp_path)]

@@ -217,6 +217,24 @@ def test_a_function_url_with_iam_wants_a_signature_of_its_own_account(node, name
     assert (status, body) == (200, b'"arn:aws:iam::000000000000:root"')
 
 
+def test_a_strict_node_wants_the_policy_that_aws_wants(start_node, name):
+    node = start_node("--in-memory", "--strict-urls")
+    lambdas = node.client("lambda")
+    _create(lambdas, name, "def handler(e, c):\n    return 'in'\n")
+    url = node.reachable(lambdas.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"])
+    for statement in (
+        {"StatementId": "url", "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+        {"StatementId": "invoke", "Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+    ):
+        status, headers, body = _fetch(url)
+        assert (status, headers["x-amzn-ErrorType"]) == (403, "AccessDeniedException")
+        assert json.loads(body)["Message"].startswith("Forbidden. For troubleshooting Function URL authorization issues, see: ")
+        lambdas.add_permission(FunctionName=name, Principal="*", **statement)
+    assert _fetch(url)[::2] == (200, b'"in"')
+    lambdas.remove_permission(FunctionName=name, StatementId="invoke")
+    assert _fetch(url)[0] == 403
+
+
 def test_a_function_urls_errors_and_cors(node, name):
     lambdas = node.client("lambda")
     _create(lambdas, name, "def handler(e, c):\n    raise ValueError('secret detail')\n")

@@ -172,6 +172,9 @@ async def test_a_function_url_is_found_by_its_id(world, refused):
         Principal="*",
         FunctionUrlAuthType="NONE",
     )
+    assert not (await world.service.find_url(url_id)).is_public
+    invoke = {"StatementId": "invoke", "Action": "lambda:InvokeFunction", "Principal": "*", "InvokedViaFunctionUrl": True}
+    await world("AddPermission", FunctionName="hello", **invoke)
     assert (await world.service.find_url(url_id)).is_public
     await world("UpdateFunctionUrlConfig", FunctionName="hello", AuthType="AWS_IAM")
     url = await world.service.find_url(url_id)

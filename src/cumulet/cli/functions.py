@@ -1,5 +1,6 @@
 """`cumulet functions`: what is deployed, and a short way to deploy a file or a folder."""
 
+import contextlib
 import io
 import os
 import stat
@@ -108,18 +109,18 @@ def put_function(lambda_client: Any, name: str, archive: bytes, configuration: d
 
 
 def put_url(lambda_client: Any, name: str) -> str:
-    """The function's public URL, made when it has none."""
+    """The function's public URL, made when it has none, with the permissions that AWS's console gives it."""
+    taken = lambda_client.exceptions.ResourceConflictException
     try:
         made = lambda_client.create_function_url_config(FunctionName=name, AuthType="NONE")
-        lambda_client.add_permission(
-            FunctionName=name,
-            StatementId="public-url",
-            Action="lambda:InvokeFunctionUrl",
-            Principal="*",
-            FunctionUrlAuthType="NONE",
-        )
-    except lambda_client.exceptions.ResourceConflictException:
-        made = lambda_client.get_function_url_config(FunctionName=name)
+    except taken:
+        return str(lambda_client.get_function_url_config(FunctionName=name)["FunctionUrl"])
+    for statement in (
+        {"StatementId": "public-url", "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+        {"StatementId": "public-invoke", "Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+    ):
+        with contextlib.suppress(taken):
+            lambda_client.add_permission(FunctionName=name, Principal="*", **statement)
     return str(made["FunctionUrl"])
 
 

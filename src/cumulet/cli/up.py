@@ -1,6 +1,7 @@
 """`cumulet up`: starts a node and stays until it is told to stop."""
 
 import asyncio
+import errno
 import logging
 import os
 import re
@@ -96,6 +97,7 @@ def _keep_alive(_ctx: click.Context, _param: click.Parameter, value: str) -> str
 )
 @click.option("--in-memory", is_flag=True, help="Keep nothing on disk: for tests.")
 @click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime version that this machine lacks.")
+@click.option("--strict-urls", is_flag=True, help="Function URLs of AuthType NONE want the resource policy that AWS wants.")
 @click.option("--shells", type=click.IntRange(min=0), default=4, show_default=True, help="Node.js, Java and Ruby started ahead.")
 @click.option("--memory-budget-mb", type=click.IntRange(min=128), help="Bound on what all live environments take together.")
 @click.option(
@@ -157,6 +159,7 @@ def command(
     durability: Literal["sync", "os"],
     in_memory: bool,
     strict_runtimes: bool,
+    strict_urls: bool,
     shells: int,
     memory_budget_mb: int | None,
     account_concurrency: int,
@@ -197,6 +200,7 @@ def command(
         root_key=root_key,
         durability=durability,
         strict_runtimes=strict_runtimes,
+        strict_urls=strict_urls,
         shells=shells,
         store="memory" if in_memory else "embedded",
         memory_budget_mb=memory_budget_mb,
@@ -230,7 +234,8 @@ def command(
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, on_ready))
     except (StoreRefused, WallRefused, QuotaError, OSError) as error:
-        fail(str(error), EXIT_FAILED)
+        is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        fail(f"{error}{'. Another node? --port chooses another port, 0 a free one.' if is_taken else ''}", EXIT_FAILED)
 
 
 def _call_demo_beside(address: Address) -> None:

@@ -47,6 +47,7 @@ class Settings:
     `account_concurrency` is what accounts may run at once of which the file `limits` says nothing; `most_waiting` bounds how many
     invocations wait for room. `keep_alive` is how long idle environments stay, as `invoke/keep_alive.py` reads it. `shells` bounds
     how many programs stand ready without code (Node.js, Java, Ruby). `port` 0 takes a free one.
+    `strict_urls`: a function URL without authorisation answers only where the resource policy lets everybody in, as on AWS.
     `url_style` is how addresses of APIs and function URLs are told (`gateway/names.py`).
     `websocket_idle_s` and `websocket_life_s` bound how long a client of a WebSocket API may be silent, and stay at all.
     `log_format` is how the node's own log on stderr reads.
@@ -63,6 +64,7 @@ class Settings:
     root_key: tuple[str, str] | None = None
     durability: Literal["sync", "os"] = "sync"
     strict_runtimes: bool = False
+    strict_urls: bool = False
     shells: int = 4
     store: Literal["embedded", "memory"] = "embedded"
     memory_budget_mb: int | None = None

@@ -21,6 +21,10 @@ MAXIMUM_PAYLOAD_BYTES = 6 * 1024 * 1024
 _TEXT_TYPES = frozenset(("application/json", "application/javascript", "application/xml"))
 _HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "upgrade"))
 _PORTS = {"http": "80", "https": "443"}
+_CLOSED = (
+    "Forbidden. For troubleshooting Function URL authorization issues, see: "
+    "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
+)
 _JSON = ("Content-Type", "application/json")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -130,6 +134,13 @@ def streamed_response_of(prelude: bytes) -> Response:
 def error(status: int, message: str, member: str = "message") -> Response:
     """A refusal as function URLs word it."""
     return Response(status, [_JSON], orjson.dumps({member: message}))
+
+
+def closed() -> Response:
+    """What AWS answers on a URL without authorisation whose function's policy does not let everybody in."""
+    response = error(403, _CLOSED, "Message")
+    response.headers.append(("x-amzn-ErrorType", "AccessDeniedException"))
+    return response
 
 
 def preflight(request: Request, cors: Cors) -> Response | None:

@@ -31,6 +31,8 @@ class UrlTarget(NamedTuple):
     spec: FunctionSpec
     invoked_arn: str
     is_streaming: bool = False
+    is_closed: bool = False
+    """Its function's resource policy does not let everybody in, and that counts here."""
 
 
 FindTarget = Callable[[str], Awaitable[UrlTarget | None]]
@@ -38,7 +40,7 @@ FindTarget = Callable[[str], Awaitable[UrlTarget | None]]
 
 
 class FunctionUrls:
-    """Serves every function URL of the node. A signature is asked for by `AWS_IAM` alone; the resource policy is not consulted."""
+    """Serves every function URL of the node. A signature is asked for by `AWS_IAM` alone."""
 
     def __init__(
         self, find: FindTarget, invoker: Invoker, signed: Callable[[Exchange], Context], clock: Clock, *, is_compressing: bool
@@ -72,6 +74,8 @@ class FunctionUrls:
     async def _answer(self, exchange: Exchange, target: UrlTarget, url_id: str, path: str) -> Response:
         request = exchange.request
         caller: Principal | None = None
+        if target.is_closed:
+            return function_urls.closed()
         if target.is_signature_wanted:
             caller = self._find_caller(exchange, target)
             if caller is None:

@@ -6,6 +6,7 @@ from functools import partial
 
 from cumulet.core.clock import Clock
 from cumulet.core.errors import Fault
+from cumulet.core.settings import Settings
 from cumulet.delivery.targets import Targets
 from cumulet.gateway.front_door import FrontDoor
 from cumulet.gateway.function_urls import Cors
@@ -84,13 +85,12 @@ async def open_functions(
     return Functions(local, invoker, asynchronous, pollers, service)
 
 
-def make_function_urls(functions: Functions, signed: Signed, clock: Clock, *, is_compressing: bool) -> FunctionUrls:
-    return FunctionUrls(
-        partial(_find_url_target, functions.service), functions.invoker, signed, clock, is_compressing=is_compressing
-    )
+def make_function_urls(functions: Functions, signed: Signed, clock: Clock, settings: Settings) -> FunctionUrls:
+    find = partial(_find_url_target, functions.service, settings.strict_urls)
+    return FunctionUrls(find, functions.invoker, signed, clock, is_compressing=settings.is_compressing)
 
 
-async def _find_url_target(service: FunctionsService, url_id: str) -> UrlTarget | None:
+async def _find_url_target(service: FunctionsService, is_strict: bool, url_id: str) -> UrlTarget | None:
     url = await service.find_url(url_id)
     if url is None:
         return None
@@ -98,7 +98,9 @@ async def _find_url_target(service: FunctionsService, url_id: str) -> UrlTarget 
         spec, _settings = await service.resolve(url.account, url.region, url.name, url.qualifier)
     except Fault:
         return None
-    return UrlTarget(url.auth_type == "AWS_IAM", Cors.of(url.cors), spec, url.invoked_arn, url.invoke_mode == "RESPONSE_STREAM")
+    is_signed = url.auth_type == "AWS_IAM"
+    is_closed = is_strict and not is_signed and not url.is_public
+    return UrlTarget(is_signed, Cors.of(url.cors), spec, url.invoked_arn, url.invoke_mode == "RESPONSE_STREAM", is_closed)
 
 
 def _limits_of(quota: Quota) -> Limits:

@@ -98,7 +98,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         gateway = Gateway(
             services=services_of(functions, late),
             doors=doors_of(ground, functions, runtimes, metrics, signed, status, lambda: is_ready and not http.is_draining),
-            function_urls=make_function_urls(functions, signed, ground.clock, is_compressing=settings.is_compressing),
+            function_urls=make_function_urls(functions, signed, ground.clock, settings),
             apis=api_door,
             find_credential=ground.keys.find,
             rate_limit=admission,

@@ -56,8 +56,11 @@ class Policy:
         if expected is not None and expected != self.revision_id:
             raise stale_revision()
 
-    def allows_everyone(self, action: str, url_auth_type: str) -> bool:
-        """Whether anybody may do `action` on a URL of that authorisation type."""
+    def opens_url(self, auth_type: str) -> bool:
+        """Whether anybody may call through a URL of that authorisation type: AWS asks for both actions since October 2025."""
+        return all(self._allows_everyone(action, auth_type) for action in ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction"))
+
+    def _allows_everyone(self, action: str, url_auth_type: str) -> bool:
         return any(
             each["Principal"] == "*"
             and each["Action"] in (action, "lambda:*", "*")

@@ -143,6 +143,6 @@ def _found_url(view: View, url_id: str, name: str, qualifier: str) -> FunctionUr
         auth_type=config.auth_type,
         invoke_mode=config.invoke_mode,
         cors=dict(config.cors) if config.cors else None,
-        is_public=policy is not None and policy.allows_everyone("lambda:InvokeFunctionUrl", config.auth_type),
+        is_public=policy is not None and policy.opens_url(config.auth_type),
         invoked_arn=view.place.function_arn(name, None if qualifier == LATEST else qualifier),
     )

@@ -1,6 +1,6 @@
 """The sink that functions' output flows into: takes lines at once, writes them in batches, and never grows without bound.
 
-Log lines are no acknowledged writes: those of the last tenth of a second may be lost when the node is killed.
+Log lines are no acknowledged writes: those of the last twentieth of a second may be lost when the node is killed.
 """
 
 import asyncio
