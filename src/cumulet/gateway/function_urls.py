@@ -26,6 +26,7 @@ _CLOSED = (
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
 _JSON = ("Content-Type", "application/json")
+_OBJECT, _LIST = (dict, type(None)), (list, type(None))
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -228,12 +229,12 @@ def _status(value: Any) -> int:
 
 
 def _response_headers(headers: Any, cookies: Any) -> list[tuple[str, str]]:
-    if not isinstance(headers, dict | None) or not isinstance(cookies, list | None):
+    if not isinstance(headers, _OBJECT) or not isinstance(cookies, _LIST):
         raise InvalidFunctionResponse("headers must be an object and cookies a list")
     found: list[tuple[str, str]] = []
     is_typed = False
     for name, value in (headers or {}).items():
-        if not isinstance(value, str | int | float):
+        if not isinstance(value, (str, int, float)):
             raise InvalidFunctionResponse(f"header {name} is no string")
         if (lower := name.lower()) in _HOP_BY_HOP:
             continue

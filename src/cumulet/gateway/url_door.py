@@ -6,9 +6,9 @@ from typing import NamedTuple
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context, Principal
 from cumulet.core.errors import Fault
-from cumulet.core.http import Request, Response, Upgrade
+from cumulet.core.http import Response, Upgrade
 from cumulet.gateway import function_urls
-from cumulet.gateway.compression import compress_for_web
+from cumulet.gateway.compression import compress_for_web, may_be_compressed
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.function_urls import MAXIMUM_PAYLOAD_BYTES, Cors, InvalidFunctionResponse
 from cumulet.gateway.routing import find_function_url
@@ -35,8 +35,8 @@ class UrlTarget(NamedTuple):
     """Its function's resource policy does not let everybody in, and that counts here."""
 
 
-FindTarget = Callable[[str], Awaitable[UrlTarget | None]]
-"""By the URL's id; None when there is no such URL, or nothing to run behind it."""
+FindTarget = Callable[[str], "UrlTarget | Awaitable[UrlTarget | None]"]
+"""By the URL's id, at once where it is known; None when there is no such URL, or nothing to run behind it."""
 
 
 class FunctionUrls:
@@ -52,24 +52,27 @@ class FunctionUrls:
         self._clock = clock
 
     async def __call__(self, exchange: Exchange) -> Response:
-        response = await self._serve(exchange)
-        if self._is_compressing:
+        place = find_function_url(exchange.request, exchange.host)
+        if place is None:
+            return function_urls.error(404, "Not Found", "Message")
+        found = self._find(place[0])
+        target = found if isinstance(found, UrlTarget) else await found
+        if target is None:
+            return function_urls.error(404, "Not Found", "Message")
+        if target.cors is None:
+            response = await self._answer(exchange, target, *place)
+        else:
+            response = await self._answer_across_origins(exchange, target, target.cors, *place)
+        if self._is_compressing and may_be_compressed(response):
             await compress_for_web(exchange.request, response)
         return response
 
-    async def _serve(self, exchange: Exchange) -> Response:
-        request = exchange.request
-        place = find_function_url(request, exchange.host)
-        target = await self._find(place[0]) if place else None
-        if place is None or target is None:
-            return function_urls.error(404, "Not Found", "Message")
-        if target.cors is None:
-            return await self._answer(exchange, target, *place)
-        preflight = function_urls.preflight(request, target.cors)
+    async def _answer_across_origins(self, exchange: Exchange, target: UrlTarget, cors: Cors, url_id: str, path: str) -> Response:
+        preflight = function_urls.preflight(exchange.request, cors)
         if preflight is not None:
             return preflight
-        response = await self._answer(exchange, target, *place)
-        return response if isinstance(response, Upgrade) else function_urls.with_cors(request, response, target.cors)
+        response = await self._answer(exchange, target, url_id, path)
+        return response if isinstance(response, Upgrade) else function_urls.with_cors(exchange.request, response, cors)
 
     async def _answer(self, exchange: Exchange, target: UrlTarget, url_id: str, path: str) -> Response:
         request = exchange.request
@@ -82,21 +85,7 @@ class FunctionUrls:
                 return function_urls.error(403, "Forbidden", "Message")
         if len(request.body) > MAXIMUM_PAYLOAD_BYTES:
             return function_urls.error(413, "Request Entity Too Large")
-        return await self._invoke(exchange, target, self._event(exchange, url_id, path, caller))
-
-    def _find_caller(self, exchange: Exchange, target: UrlTarget) -> Principal | None:
-        """Who signed, when the signature holds for the Lambda service in the function's account and region."""
-        try:
-            context = self._signed(exchange)
-        except Fault:
-            return None
-        assert exchange.signature is not None
-        is_right_place = context.region == target.spec.region and exchange.signature.service == "lambda"
-        return context.principal if is_right_place and context.account == target.spec.account else None
-
-    def _event(self, exchange: Exchange, url_id: str, path: str, caller: Principal | None) -> bytes:
-        request: Request = exchange.request
-        return function_urls.event_of(
+        event = function_urls.event_of(
             request,
             path=path,
             url_id=url_id,
@@ -105,13 +94,9 @@ class FunctionUrls:
             now_ms=self._clock.now_ms(),
             caller=caller,
         )
-
-    async def _invoke(self, exchange: Exchange, target: UrlTarget, event: bytes) -> Response:
-        invocation = Invocation(
-            exchange.request_id, event, target.invoked_arn, trace_id=exchange.request.header("x-amzn-trace-id") or None
-        )
+        invocation = Invocation(exchange.request_id, event, target.invoked_arn, trace_id=request.header("x-amzn-trace-id") or None)
         try:
-            if is_websocket(exchange.request):
+            if is_websocket(request):
                 return await self._offer_tunnel(exchange, target, invocation)
             if target.is_streaming:
                 return await self._stream(exchange, await invoke_streamed(self._invoker, target.spec, invocation))
@@ -122,6 +107,16 @@ class FunctionUrls:
         if result.function_error is not None:
             return function_urls.error(502, "Internal Server Error")
         return self._whole(exchange, result.payload)
+
+    def _find_caller(self, exchange: Exchange, target: UrlTarget) -> Principal | None:
+        """Who signed, when the signature holds for the Lambda service in the function's account and region."""
+        try:
+            context = self._signed(exchange)
+        except Fault:
+            return None
+        assert exchange.signature is not None
+        is_right_place = context.region == target.spec.region and exchange.signature.service == "lambda"
+        return context.principal if is_right_place and context.account == target.spec.account else None
 
     def _whole(self, exchange: Exchange, payload: bytes) -> Response:
         try:

@@ -56,8 +56,8 @@ class LambdaContext:
             self.log_stream_name,
         ) = _environment or _read_environment()
         self.tenant_id = None
-        self.identity = CognitoIdentity(_object(call.get("cognito_identity")) or {})
-        client_context = _object(call.get("client_context"))
+        self.identity = CognitoIdentity((_object(call["cognito_identity"]) if "cognito_identity" in call else None) or {})
+        client_context = _object(call["client_context"]) if "client_context" in call else None
         self.client_context = ClientContext(client_context) if client_context is not None else None
         self._deadline_ms = call["deadline_ms"]
 

@@ -7,6 +7,8 @@ import json
 import struct
 from typing import Any, Dict, Tuple
 
+from cumulet.guest import documents
+
 INVOKE, RESULT, ERROR, READY, INIT_ERROR, SPECIALISE, PART, INPUT = 1, 2, 3, 4, 5, 6, 7, 8
 
 _START = struct.Struct(">BII")
@@ -34,7 +36,7 @@ class Channel:
         if len(data) < end:
             data = self._more(data, end)
         self._received = data[end:]
-        return kind, json.loads(data[_START.size : body_at]), data[body_at:end]
+        return kind, documents.read(data[_START.size : body_at]), data[body_at:end]
 
     def _more(self, data: bytes, size: int) -> bytes:
         pieces, missing = [data], size - len(data)

@@ -8,15 +8,17 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
-from cumulet.guest import concurrent, context, errors, frames, handler, logs, snapshot, streaming
+from cumulet.guest import concurrent, context, documents, errors, frames, handler, logs, snapshot, streaming
 from cumulet.guest.web import applications
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
 TIME_ZONE = ":UTC"
 """Of all functions that do not choose another."""
-_to_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: json.dumps with options makes one a call
+_PLAIN = frozenset((dict, list, str, int, float, bool, type(None)))
+_trace_id: Optional[str] = None
+"""Of the call before: to ask the environment costs more than to remember."""
 
 
 def serve(sock: socket.socket, gate: int = -1, *, is_template: bool = False) -> None:
@@ -144,14 +146,12 @@ def _rehearse() -> None:
 def _answer(channel: frames.Channel, function: Callable[[Any, Any], Any], call: Dict[str, Any], event: bytes) -> None:
     request_id = call["request_id"]
     logs.request_id = request_id
-    trace_id = call.get("trace_id")
-    if trace_id:
-        os.environ["_X_AMZN_TRACE_ID"] = trace_id
-    elif "_X_AMZN_TRACE_ID" in os.environ:
-        del os.environ["_X_AMZN_TRACE_ID"]
+    _set_trace_id(call.get("trace_id"))
     try:
         returned = function(_decode(event), context.LambdaContext(call))
-        if streaming.is_stream(returned):
+        if type(returned) in _PLAIN:
+            result = _encode(returned)
+        elif streaming.is_stream(returned):
             streaming.send(channel, request_id, returned)
             result = b""
         else:
@@ -161,6 +161,16 @@ def _answer(channel: frames.Channel, function: Callable[[Any, Any], Any], call: 
         return
     _flush()
     channel.send_packed(frames.RESULT, b'{"request_id":"%b"}' % request_id.encode(), result)
+
+
+def _set_trace_id(trace_id: Optional[str]) -> None:
+    global _trace_id
+    if trace_id != _trace_id:
+        _trace_id = trace_id
+        if trace_id:
+            os.environ["_X_AMZN_TRACE_ID"] = trace_id
+        else:
+            os.environ.pop("_X_AMZN_TRACE_ID", None)
 
 
 async def _answer_beside_others(
@@ -195,14 +205,14 @@ def _answer_error(channel: frames.Channel, request_id: str, error: BaseException
 
 def _decode(event: bytes) -> Any:
     try:
-        return json.loads(event)
+        return documents.read(event)
     except ValueError as error:
         raise errors.RuntimeFault("Runtime.UnmarshalError", "Unable to unmarshal input: %s" % error)
 
 
 def _encode(result: Any) -> bytes:
     try:
-        encoded = _to_json(result).encode("utf-8", "surrogatepass")
+        encoded = documents.write(result).encode("utf-8", "surrogatepass")
     except Exception as error:
         raise errors.RuntimeFault("Runtime.MarshalError", "Unable to marshal response: %s" % error)
     if len(encoded) > MAX_ANSWER_BYTES:

@@ -40,11 +40,13 @@ class GreedyDual(Generic[R]):
     def used(self, member: R, worth: float) -> None:
         """It is idle from now on."""
         member.priority = self.clock + worth
-        self._all.add(member)
         own = self._of.get(member.account)
         if own is None:
             own = self._of[member.account] = _Heap()
-        own.add(member)
+        if member not in self._all.members:
+            self._all.add(member)
+        if member not in own.members:
+            own.add(member)
 
     def pop_least(self, accounts: Collection[str] | None = None) -> R | None:
         """The evictable one of the least priority, of all or of these accounts, taken out; the clock moves on to it."""
@@ -74,7 +76,7 @@ class _Heap(Generic[R]):
 
     def __init__(self) -> None:
         self._entries: list[tuple[float, int, R]] = []
-        self._members: set[R] = set()
+        self.members: set[R] = set()
         self._ties = itertools.count()
         self._tidied = 0
 
@@ -82,9 +84,9 @@ class _Heap(Generic[R]):
         return len(self._entries)
 
     def add(self, member: R) -> None:
-        if member not in self._members:
-            self._members.add(member)
-            heapq.heappush(self._entries, (member.priority, next(self._ties), member))
+        """One that has no entry."""
+        self.members.add(member)
+        heapq.heappush(self._entries, (member.priority, next(self._ties), member))
 
     def least(self) -> R | None:
         while self._entries:
@@ -99,14 +101,14 @@ class _Heap(Generic[R]):
 
     def pop(self) -> None:
         _, _, member = heapq.heappop(self._entries)
-        self._members.discard(member)
+        self.members.discard(member)
 
     def tidy(self) -> None:
         """Half of the entries at least have come since the last time: then it costs each of them two steps."""
         if len(self._entries) < 2 * self._tidied + 16 and self._tidied:
             return
         self._entries = [(each[2].priority, each[1], each[2]) for each in self._entries if each[2].is_evictable]
-        self._members = {each[2] for each in self._entries}
+        self.members = {each[2] for each in self._entries}
         heapq.heapify(self._entries)
         self._tidied = len(self._entries)
 

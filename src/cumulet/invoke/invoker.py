@@ -89,9 +89,22 @@ class LocalInvoker:
             await asyncio.sleep(self._hold_back.delay_s(spec.account))
             raise
         self._running += 1
+        member = self.pool.lease(spec)
         try:
-            return await self._run(spec, invocation)
+            if member is not None:
+                return await self._call(spec, invocation, member, {"queue": 0.0}, is_cold=False)
+            started_s = self._clock.monotonic_s()
+            member = await self._start_for_caller(spec)
+            return await self._call(spec, invocation, member, self._cold_phases(member, started_s), is_cold=True)
+        except FailedStart as failed:
+            return self._report_failed_init(spec, invocation, failed)
+        except asyncio.CancelledError:
+            if member is not None:
+                member.is_retired = True
+            raise
         finally:
+            if member is not None:
+                self.pool.release(member)
             self.concurrency.release(spec, is_reserved)
             self._running -= 1
             if self._none_runs is not None and not self._running:
@@ -143,26 +156,11 @@ class LocalInvoker:
         """How many of them are initialised now."""
         return len(self.pool.provisioned(spec.pool_key))
 
-    async def _run(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
-        """One invocation: an environment leased, or started, and given back."""
-        member = self.pool.lease(spec)
-        is_cold = member is None
-        phases = {"queue": 0.0}
-        if member is None:
-            started = self._clock.monotonic_s()
-            try:
-                member = await self._start_for_caller(spec)
-            except FailedStart as failed:
-                return self._report_failed_init(spec, invocation, failed)
-            waited_ms = (self._clock.monotonic_s() - started) * 1000
-            phases = {"queue": max(0.0, waited_ms - sum(member.environment.phases.values())), **member.environment.phases}
-        try:
-            return await self._call(spec, invocation, member, phases, is_cold)
-        except asyncio.CancelledError:
-            member.is_retired = True
-            raise
-        finally:
-            self.pool.release(member)
+    def _cold_phases(self, member: Member, started_s: float) -> dict[str, float]:
+        """Of a call that had to wait for its environment: in which phases."""
+        phases = member.environment.phases
+        waited_ms = (self._clock.monotonic_s() - started_s) * 1000
+        return {"queue": max(0.0, waited_ms - sum(phases.values())), **phases}
 
     async def _call(
         self, spec: FunctionSpec, invocation: Invocation, member: Member, phases: dict[str, float], is_cold: bool

@@ -155,7 +155,7 @@ class Pool:
             self._absent.pop(spec.pool_key, None)
             self._prewarms.drop(spec.pool_key)
         shelf.live += 1
-        member = Member(environment, shelf, cold_ms, is_provisioned, is_prewarmed=is_prewarmed)
+        member = Member(environment, shelf, max(cold_ms, 1.0), is_provisioned, is_prewarmed=is_prewarmed)
         if not is_provisioned and not is_prewarmed:
             member.is_called = True
             shelf.history.begin(self._clock.monotonic_s())
@@ -275,8 +275,8 @@ class Pool:
 
     def _worth(self, member: Member) -> float:
         """What keeping an idle environment saves, for each megabyte that it takes."""
-        spec, shelf = member.environment.spec, member.shelf
-        return shelf.uses / shelf.live * max(member.cold_ms, 1.0) / self.room.size_mb(spec)
+        shelf = member.shelf
+        return shelf.uses / shelf.live * member.cold_ms / self.room.size_mb(member.environment.spec)
 
     def _begin(self, member: Member) -> None:
         """The first call of those that a member has at once."""

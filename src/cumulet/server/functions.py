@@ -1,6 +1,6 @@
 """Functions: from "invoke this" to a result, durable asynchronous events, what polls for them, and Lambda's control plane."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,7 @@ from cumulet.invoke.keep_alive import keep_alive_of
 from cumulet.pollers.contract import Sources
 from cumulet.pollers.family import Pollers
 from cumulet.pollers.mappings import PolledSources, source_mapping
+from cumulet.runtimes.contract import FunctionSpec
 from cumulet.runtimes.node_runtimes import NodeRuntimes
 from cumulet.server import credentials
 from cumulet.server.ground import Ground
@@ -28,6 +29,7 @@ from cumulet.server.late import Loop
 from cumulet.server.runtimes import memory_budget_mb
 from cumulet.services.functions.api import FunctionsService
 from cumulet.services.functions.model import Limits
+from cumulet.services.functions.resolution import FunctionUrl
 from cumulet.tenancy.quotas import Quota
 
 
@@ -90,7 +92,12 @@ def make_function_urls(functions: Functions, signed: Signed, clock: Clock, setti
     return FunctionUrls(find, functions.invoker, signed, clock, is_compressing=settings.is_compressing)
 
 
-async def _find_url_target(service: FunctionsService, is_strict: bool, url_id: str) -> UrlTarget | None:
+def _find_url_target(service: FunctionsService, is_strict: bool, url_id: str) -> UrlTarget | Awaitable[UrlTarget | None]:
+    known = service.find_known_url(url_id)
+    return _look_url_target_up(service, is_strict, url_id) if known is None else _url_target(*known, is_strict)
+
+
+async def _look_url_target_up(service: FunctionsService, is_strict: bool, url_id: str) -> UrlTarget | None:
     url = await service.find_url(url_id)
     if url is None:
         return None
@@ -98,6 +105,10 @@ async def _find_url_target(service: FunctionsService, is_strict: bool, url_id: s
         spec, _settings = await service.resolve(url.account, url.region, url.name, url.qualifier)
     except Fault:
         return None
+    return _url_target(url, spec, is_strict)
+
+
+def _url_target(url: FunctionUrl, spec: FunctionSpec, is_strict: bool) -> UrlTarget:
     is_signed = url.auth_type == "AWS_IAM"
     is_closed = is_strict and not is_signed and not url.is_public
     return UrlTarget(is_signed, Cors.of(url.cors), spec, url.invoked_arn, url.invoke_mode == "RESPONSE_STREAM", is_closed)

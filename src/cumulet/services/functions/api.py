@@ -95,6 +95,10 @@ class FunctionsService:
         """The function URL with that id, from memory unless something changed."""
         return await self._resolution.find_url(url_id)
 
+    def find_known_url(self, url_id: str) -> tuple[FunctionUrl, FunctionSpec] | None:
+        """A function URL and what to run now, where both are in memory: at once. None says nothing."""
+        return self._resolution.find_known_url(url_id)
+
     async def provisioned(self) -> list[tuple[FunctionSpec, int]]:
         """All versions to keep warm, with how many environments; `open` has told the invoker already."""
         return await self._concurrency.provisioned()

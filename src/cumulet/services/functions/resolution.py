@@ -66,7 +66,7 @@ class Resolution:
     async def resolve(self, account: str, region: str, name: str, qualifier: str | None) -> tuple[FunctionSpec, AsyncSettings]:
         """The contract `Resolve`. Raises ResourceNotFound."""
         place, wanted = Place(account, region), qualifier or LATEST
-        known = self._functions.get((place, name), {}).get(wanted)
+        known = self._known(place, name, wanted)
         if known is None:
             changes = self._changes
             known = await self._storage.read(place, lambda view: _looked_up(view, name, wanted, qualifier))
@@ -90,6 +90,18 @@ class Resolution:
             self._urls[url_id] = found
             self._urls_of.setdefault((place, ref.name), set()).add(url_id)
         return found
+
+    def find_known_url(self, url_id: str) -> tuple[FunctionUrl, FunctionSpec] | None:
+        """The URL and what to run now, where both are remembered."""
+        url = self._urls.get(url_id)
+        if url is None:
+            return None
+        known = self._known(Place(url.account, url.region), url.name, url.qualifier or LATEST)
+        return None if known is None else (url, known.choose(self._dice)[0])
+
+    def _known(self, place: Place, name: str, wanted: str) -> Resolved | None:
+        versions = self._functions.get((place, name))
+        return None if versions is None else versions.get(wanted)
 
     def forget(self, place: Place, name: str) -> None:
         """Something about the function changed."""
