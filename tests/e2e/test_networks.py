@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin"), reason="egress wants nft"),
 ]
 CODE = """
-import errno, os, socket
+import errno, os, socket, time
 
 def reach(family, kind, address, port, bind=None):
     with socket.socket(getattr(socket, family), getattr(socket, kind)) as s:
@@ -41,6 +41,17 @@ def reach(family, kind, address, port, bind=None):
             return "TIMEOUT"
         except OSError as error:
             return errno.errorcode.get(error.errno, str(error))
+
+def pour(address, count, size):
+    began, data = time.monotonic(), bytes(size)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect((address, 9))
+        for _ in range(count):
+            try:
+                s.send(data)
+            except OSError:
+                pass
+    return time.monotonic() - began
 
 def flood(address, count):
     for port in range(1024, 1024 + count):
@@ -383,6 +394,26 @@ def test_a_flood_of_flows_stays_within_its_share(there, world):
     there.call("default", ["flood", PUBLIC, 3000])
     count = int(world.machine.run(flows), 16)
     assert egress.CONNECTIONS / 2 < count < egress.CONNECTIONS + 200
+
+
+@pytest.mark.parametrize(("size", "count"), [(60_000, 10_000), (1, 200_000)])
+def test_a_flood_of_packets_is_cut_to_its_rate(there, world, size, count):
+    there.create(f"pours-{size}")  # in a jail that has no flows yet
+    before = world.machine.run(sent)
+    (took_s,) = there.call(f"pours-{size}", ["pour", PUBLIC, count, size])
+    packets, volume = (after - each for after, each in zip(world.machine.run(sent), before, strict=True))
+    most = {"bytes": 1.05 * egress.BYTES_PER_S * (took_s + 1.25), "packets": egress.PACKETS_PER_S * (took_s + 1.5)}
+    if size == 1:
+        assert egress.PACKETS_PER_S / 2 < packets < most["packets"]
+    else:
+        assert egress.BYTES_PER_S / 10 < volume < most["bytes"]
+
+
+def sent():
+    """Packets and bytes that left the machine towards the internet."""
+    with open("/proc/thread-self/net/dev") as file:
+        fields = next(line for line in file if line.strip().startswith("wan0:")).split()
+    return int(fields[10]), int(fields[9])
 
 
 def flows():

@@ -39,6 +39,8 @@ REFUSED = (
 )
 CONNECTIONS = 512
 """Flows at once that one jail may hold in the machine's connection table."""
+PACKETS_PER_S, BYTES_PER_S = 20_000, 125_000_000
+"""What one jail may send, and a second's worth at once; what comes faster is dropped. Packets of any size cost about the same."""
 _JAILS = ipaddress.ip_network("198.19.0.0/16")
 _UPLINKS = ipaddress.ip_network("198.18.0.0/16")
 _UPLINK, _FIRST_LINK = 2, 16
@@ -51,7 +53,7 @@ _ROUTER_RULES = """
 table inet router {
     set refused { type ipv4_addr; flags interval; elements = { %(refused)s }; }
     %(resolver_set)s
-    %(flow_set)s
+    %(flow_sets)s
     chain inwards { type filter hook input priority 0; policy drop; }
     chain through {
         type filter hook forward priority 0; policy drop;
@@ -59,6 +61,7 @@ table inet router {
         iifname "up" drop
         meta nfproto != ipv4 drop
         oifname != "up" reject with icmp type admin-prohibited
+        %(rate_rules)s
         ct state established,related accept
         %(flow_rule)s
         %(resolver_rule)s
@@ -67,6 +70,15 @@ table inet router {
     }
     chain outwards { type nat hook postrouting priority 100; policy accept; oifname "up" masquerade; }
 }
+"""
+_FLOW_SETS = """
+    set flows { type ipv4_addr; size 65535; flags dynamic; }
+    set packets { type ipv4_addr; size 65535; flags dynamic, timeout; timeout 10s; }
+    set volume { type ipv4_addr; size 65535; flags dynamic, timeout; timeout 10s; }
+"""
+_RATE_RULES = """
+        update @packets { ip saddr limit rate over %(packets)d/second burst %(packets)d packets } drop
+        update @volume { ip saddr limit rate over %(bytes)d bytes/second burst %(burst)d bytes } drop
 """
 _HOST_RULES = """
 table ip %(table)s {
@@ -215,12 +227,20 @@ def resolvers() -> "List[str]":
 
 def _router_rules(is_counted: bool) -> str:
     servers = resolvers()
-    lines = {"refused": ", ".join(REFUSED), "resolver_set": "", "resolver_rule": "", "flow_set": "", "flow_rule": ""}
+    lines = {
+        "refused": ", ".join(REFUSED),
+        "resolver_set": "",
+        "resolver_rule": "",
+        "flow_sets": "",
+        "flow_rule": "",
+        "rate_rules": "",
+    }
     if servers:
         lines["resolver_set"] = "set resolvers { type ipv4_addr; elements = { %s }; }" % ", ".join(servers)
         lines["resolver_rule"] = "ip daddr @resolvers meta l4proto { tcp, udp } th dport 53 accept"
     if is_counted:
-        lines["flow_set"] = "set flows { type ipv4_addr; size 65535; flags dynamic; }"
+        lines["flow_sets"] = _FLOW_SETS
+        lines["rate_rules"] = _RATE_RULES % {"packets": PACKETS_PER_S, "bytes": BYTES_PER_S, "burst": BYTES_PER_S // 4}
         lines["flow_rule"] = "add @flows { ip saddr ct count over %d } reject with icmp type admin-prohibited" % CONNECTIONS
     return _ROUTER_RULES % lines
 
