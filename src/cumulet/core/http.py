@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(slots=True)
@@ -10,7 +10,8 @@ class Request:
     """A whole request. `path` and `query` are as sent (still percent-encoded, `query` without "?").
 
     `headers` keeps order and repeats, names in lower case; `names` are the same names as the client spelled them, in the same
-    order, or empty where nobody knows.
+    order, or empty where nobody knows. `kept` is for what readers work out from the headers, the scheme and the source alone: a
+    connection that asks the same way again has it already.
     """
 
     method: str
@@ -21,6 +22,7 @@ class Request:
     source_ip: str = "127.0.0.1"
     scheme: str = "http"
     names: list[bytes] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def header(self, name: str, default: str = "") -> str:
         """The first value of a header (name in lower case), or `default`."""

@@ -52,7 +52,8 @@ class ExecuteApi:
         self._kinds, self._domains = kinds, domains
 
     def find_door(self, request: Request, host: str) -> Door | None:
-        """What answers a request for an API, by a custom domain name or by its address; None: it is for no API."""
+        """What answers a request for an API, by a custom domain name or by its address; None: it is for no API. `host` is in lower
+        case."""
         domain = self._find_domain(host)
         if domain is not None:
             return partial(domain, address=ApiAddress("", request.path))
@@ -67,10 +68,10 @@ class ExecuteApi:
 
     def has_domain(self, name: str) -> bool:
         """Whether a custom domain name is served, of whatever kind."""
-        return self._find_domain(name) is not None
+        return self._find_domain(name.lower()) is not None
 
     def _find_domain(self, host: str) -> DeployedApi | None:
-        name = host.partition(":")[0].lower()
+        name = host.partition(":")[0]
         for find in self._domains:
             api = find(name)
             if api is not None:

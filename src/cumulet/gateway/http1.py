@@ -32,7 +32,7 @@ _JOIN_BYTES = 65_536
 _KEPT_HEAD_BYTES = 4096
 _AT_ONCE = 16
 """How many requests that came together are answered before others have their turn."""
-_NO_HEAD = Head([], [], 0, 0, is_chunked=False, is_expecting=False, size=0)
+_NO_HEAD = Head([], [], 0, 0, is_chunked=False, is_expecting=False, size=0, kept={})
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
 
 
@@ -270,10 +270,9 @@ class Connection(asyncio.Protocol):
         is_last = not self._parser.should_keep_alive()
         if is_last:
             self._is_input_done = True
-        head, asked = self._head, self._asked
-        if asked.host is not None:
-            head = with_host(head, asked.host)
-        request = Request(self._method, asked.path, asked.query, head.headers, body, self._source_ip, self._scheme, head.names)
+        path, query, host = self._asked
+        headers, names, *_, kept = with_host(self._head, host) if host is not None else self._head
+        request = Request(self._method, path, query, headers, body, self._source_ip, self._scheme, names, kept)
         if self._known_raw is None and not self._parser.should_upgrade():
             self._raw, self._head = [], _NO_HEAD  # large ones are not kept while a connection is idle
         self._owe(_Turn(request, 200, is_last, self._version == "1.1", None, size, spool))
@@ -286,7 +285,9 @@ class Connection(asyncio.Protocol):
 
     def _owe(self, turn: _Turn) -> None:
         """Answer, in the requests' order: at once where nothing has to be waited for, else in a task."""
-        if self._may_answer_at_once(turn) and self._answer_at_once(turn):
+        if self._may_answer_at_once(turn):
+            if not self._answer_at_once(turn):
+                self._task = self._server.loop.create_task(self._answer_all(turn))
             return
         self._turns.append(turn)
         if self._task is None:
@@ -313,7 +314,8 @@ class Connection(asyncio.Protocol):
         answer = turn.answer = self._server.answer(turn.request, self.source, turn.spool)
         if not isinstance(answer, Response) or not isinstance(answer.body, bytes) or answer.status < 200:
             return False
-        self._release(turn)
+        if turn.body_bytes:
+            self._release(turn)
         self._send_whole(turn, answer, answer.body, turn.is_last)
         if self._is_input_done:
             self._finish()
@@ -395,20 +397,21 @@ class Connection(asyncio.Protocol):
         other.start()
         return other
 
-    async def _answer_all(self) -> None:
+    async def _answer_all(self, begun: _Turn | None = None) -> None:
+        """`begun` is a turn before the others, whose handler was asked already."""
         try:
-            await self._answer_turns()
+            await self._answer_turns(begun)
         except Exception:
             log.exception("a connection broke")
             self.abort()
         finally:
             self._task = None
 
-    async def _answer_turns(self) -> None:
+    async def _answer_turns(self, begun: _Turn | None) -> None:
         server, turns = self._server, self._turns
         is_last = False
-        while turns and not is_last:
-            turn = turns.popleft()
+        while (begun or turns) and not is_last:
+            turn, begun = begun or turns.popleft(), None
             if turn.request is None:
                 response = refusal(turn.status)
             else:
@@ -426,7 +429,12 @@ class Connection(asyncio.Protocol):
             if self._is_lost:
                 await close_body(response)
                 break
-            await self._send(turn, response, is_last)
+            if isinstance(response.body, bytes):
+                self._send_whole(turn, response, response.body, is_last)
+            else:
+                await self._send_stream(turn, response, response.body, is_last)
+            if self._writable is not None:
+                await self._writable
             if self._is_reading_paused and not self._is_lost and not self._is_input_done and len(turns) < self._limits.pipelined:
                 self._resume_reading()
         if self._is_lost:
@@ -436,12 +444,7 @@ class Connection(asyncio.Protocol):
         elif not self._is_in_message:
             self.read_deadline = server.now + server.idle_s
 
-    async def _send(self, turn: _Turn, response: Response, is_last: bool) -> None:
-        if isinstance(response.body, bytes):
-            self._send_whole(turn, response, response.body, is_last)
-            if self._writable is not None:
-                await self._writable
-            return
+    async def _send_stream(self, turn: _Turn, response: Response, body: AsyncIterator[bytes], is_last: bool) -> None:
         head, has_body = self._head_of(turn, response, is_last), _has_body(turn, response.status)
         if turn.can_chunk and response.status not in (204, 304):
             head += "Transfer-Encoding: chunked\r\n"
@@ -450,7 +453,7 @@ class Connection(asyncio.Protocol):
             self._is_input_done = True
         self.transport.write((head + "\r\n").encode("utf-8"))
         if has_body:
-            await self._send_stream(response.body, turn.can_chunk)
+            await self._send_pieces(body, turn.can_chunk)
         else:
             await close_body(response)
 
@@ -474,7 +477,7 @@ class Connection(asyncio.Protocol):
             return head + "Connection: close\r\n"
         return head if turn.can_chunk else head + "Connection: keep-alive\r\n"
 
-    async def _send_stream(self, body: AsyncIterator[bytes], is_chunked: bool) -> None:
+    async def _send_pieces(self, body: AsyncIterator[bytes], is_chunked: bool) -> None:
         """Each piece as it comes; the next is asked for when the client has taken most of the last."""
         transport = self.transport
         try:

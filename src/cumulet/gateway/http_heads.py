@@ -31,10 +31,15 @@ def clean(value: str) -> str:
 
 
 def header_lines(headers: list[tuple[str, str]]) -> str:
-    text = "".join([prefix + value + "\n" for name, value in headers if (prefix := _header_prefix(name))])
-    if "\r" in text or "\0" in text or text.count("\n") > len(headers):
-        return "".join([prefix + clean(value) + "\r\n" for name, value in headers if (prefix := _header_prefix(name))])
-    return text.replace("\n", "\r\n")
+    text, count = "", 0
+    for name, value in headers:
+        prefix = _header_prefix(name)
+        if prefix:
+            text += f"{prefix}{value}\r\n"
+            count += 1
+    if text.count("\n") == count and text.count("\r") == count and "\0" not in text:
+        return text
+    return "".join([f"{prefix}{clean(value)}\r\n" for name, value in headers if (prefix := _header_prefix(name))])
 
 
 def sound_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ another server might read it differently. Pure.
 
 import functools
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cumulet.gateway.http_limits import HttpLimits
 
@@ -26,7 +26,8 @@ class HeadRefused(Exception):
 
 class Head(NamedTuple):
     """All header lines together. `headers` and `names` as in `Request`, which nobody changes in place; `hosts` above 1: too many,
-    or one that is none; `length` is the body's, where it is told; `size` is that of the lines."""
+    or one that is none; `length` is the body's, where it is told; `size` is that of the lines; `kept` as
+    in `Request`."""
 
     headers: list[tuple[str, str]]
     names: list[bytes]
@@ -35,6 +36,7 @@ class Head(NamedTuple):
     is_chunked: bool
     is_expecting: bool
     size: int
+    kept: dict[str, Any]
 
 
 class Target(NamedTuple):
@@ -63,7 +65,7 @@ def read_head(raw: RawHeaders, limits: HttpLimits) -> Head:
             is_chunked = True
         elif name == "expect":
             is_expecting = value.lower() == "100-continue"
-    return Head(headers, [name for name, _ in raw], hosts, length, is_chunked, is_expecting, size)
+    return Head(headers, [name for name, _ in raw], hosts, length, is_chunked, is_expecting, size, {})
 
 
 def check_version(head: Head, version: str) -> None:
@@ -94,7 +96,8 @@ def read_target(target: bytes, method: str) -> Target:
 def with_host(head: Head, host: str) -> Head:
     """An absolute target replaces the Host header, as RFC 9112 wants."""
     headers = [("host", host), *[(name, value) for name, value in head.headers if name != "host"]]
-    return head._replace(headers=headers, names=[b"Host", *[name for name in head.names if name.lower() != b"host"]])
+    names = [b"Host", *[name for name in head.names if name.lower() != b"host"]]
+    return head._replace(headers=headers, names=names, kept={})
 
 
 @functools.lru_cache(maxsize=1024)

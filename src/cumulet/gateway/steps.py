@@ -28,7 +28,8 @@ log = logging.getLogger("cumulet.gateway")
 access_log = logging.getLogger("cumulet.access")
 """Its `disabled` flag switches the request log; the lines themselves go straight to the writer, past `logging`."""
 
-Step = Callable[[Exchange], Awaitable[None] | None]
+Step = Callable[[Exchange], Awaitable[Response | None] | None]
+"""A step that has to wait returns what it waits for; that may bring the answer."""
 
 
 class RateLimit(Protocol):
@@ -91,7 +92,7 @@ class Gateway:
         waiting = self._walk(exchange, steps)
         return self._answered(exchange, started) if waiting is None else self._walk_on(exchange, steps, waiting, started)
 
-    def _walk(self, exchange: Exchange, steps: Iterator[Step]) -> Awaitable[None] | None:
+    def _walk(self, exchange: Exchange, steps: Iterator[Step]) -> Awaitable[Response | None] | None:
         """Up to a step that has to wait, or has answered."""
         try:
             for step in steps:
@@ -105,11 +106,11 @@ class Gateway:
         return None
 
     async def _walk_on(
-        self, exchange: Exchange, steps: Iterator[Step], waiting: Awaitable[None] | None, started: float
+        self, exchange: Exchange, steps: Iterator[Step], waiting: Awaitable[Response | None] | None, started: float
     ) -> Response:
         while waiting is not None:
             try:
-                await waiting
+                exchange.response = await waiting
             except Exception as error:
                 exchange.response = _failure(exchange, error)
             waiting = self._walk(exchange, steps) if exchange.response is None else None
@@ -146,12 +147,12 @@ class Gateway:
             raise NotImplementedFault(f"This node has no service {name!r}" if name else "This request names no service")
         exchange.wire = load_service(exchange.service.name)
 
-    def _enter_door(self, exchange: Exchange) -> Awaitable[None] | None:
+    def _enter_door(self, exchange: Exchange) -> Awaitable[Response] | None:
         if exchange.door is None:
             return None
         answer = exchange.door(exchange)
         if not isinstance(answer, Response):
-            return _through(answer, exchange)
+            return answer
         exchange.response = answer
         return None
 
@@ -247,10 +248,6 @@ def _without_chunks(header: tuple[str, str]) -> tuple[str, str] | None:
         rest = [each for each in map(str.strip, value.split(",")) if each and each.lower() != "aws-chunked"]
         return (name, ", ".join(rest)) if rest else None
     return header
-
-
-async def _through(answer: Awaitable[Response], exchange: Exchange) -> None:
-    exchange.response = await answer
 
 
 def _failure(exchange: Exchange, error: Exception) -> Response:

@@ -24,7 +24,6 @@ class Call:
     request_id: str
     host: str
     now_ms: int
-    started_s: float
     stage: Stage
     route: Route
     path: str

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 import base64
 import binascii
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,6 +14,7 @@ from cumulet.core.http import Response
 from cumulet.gateway.function_urls import InvalidFunctionResponse, body_text, headers_and_cookies, identity, joined
 from cumulet.gateway.http_api.call import NOT_FORWARDED, Call
 
+_NOT_SHOWN = NOT_FORWARDED | {"content-length", "x-amzn-trace-id"}
 _TEXT = ("Content-Type", "text/plain;charset=UTF-8")
 _NO_IDENTITY = dict.fromkeys(
     (
@@ -23,9 +24,20 @@ _NO_IDENTITY = dict.fromkeys(
 )  # fmt: skip
 
 
-def event_of(call: Call, version: str) -> dict[str, Any]:
-    """The event of an integration."""
-    return _event_2(call) if version == "2.0" else _event_1(call)
+class _Shown(NamedTuple):
+    """What an event of format 2.0 shows of a request's headers. `headers` is their JSON text without the last brace, and without
+    those that are each request's own."""
+
+    headers: str
+    cookies: list[str]
+    user_agent: str
+    content_type: str
+    has_trace: bool
+
+
+def event_of(call: Call, version: str) -> bytes:
+    """The event of an integration: its JSON text."""
+    return orjson.dumps(_event_2(call) if version == "2.0" else _event_1(call))
 
 
 def authorizer_event_of(call: Call, version: str, identity_source: list[str]) -> dict[str, Any]:
@@ -44,14 +56,28 @@ def authorizer_event_of(call: Call, version: str, identity_source: list[str]) ->
     return event
 
 
+def _shown_of(call: Call) -> _Shown:
+    request = call.request
+    shown: _Shown | None = request.kept.get("http-api")
+    if shown is None:
+        headers, cookies = headers_and_cookies(request.headers)
+        has_trace = bool(headers.get("x-amzn-trace-id"))
+        headers = {name: value for name, value in headers.items() if name not in _NOT_SHOWN}
+        headers |= {name: value for name, _, value in call.forwarded() if has_trace or name != "x-amzn-trace-id"}
+        agent, kind = headers.get("user-agent", ""), headers.get("content-type", "")
+        shown = request.kept["http-api"] = _Shown(orjson.dumps(headers)[:-1].decode(), cookies, agent, kind, has_trace)
+    return shown
+
+
+def _headers_text(call: Call, shown: _Shown) -> orjson.Fragment:
+    trace = "" if shown.has_trace else f',"x-amzn-trace-id":"{call.trace_id()}"'
+    return orjson.Fragment(f'{shown.headers}{trace},"content-length":"{len(call.request.body)}"}}')
+
+
 def _event_2(call: Call) -> dict[str, Any]:
+    """Ready for JSON: headers are a text already."""
     request, stage = call.request, call.stage
-    headers, cookies = headers_and_cookies(request.headers)
-    if not NOT_FORWARDED.isdisjoint(headers):
-        headers = {name: value for name, value in headers.items() if name not in NOT_FORWARDED}
-    for name, _, value in call.forwarded():
-        headers[name] = value
-    headers["content-length"] = str(len(request.body))
+    shown = _shown_of(call)
     domain = call.domain()
     context: dict[str, Any] = {
         "accountId": stage.place.account,
@@ -63,7 +89,7 @@ def _event_2(call: Call) -> dict[str, Any]:
             "path": call.full_path,
             "protocol": "HTTP/1.1",
             "sourceIp": request.source_ip,
-            "userAgent": headers.get("user-agent", ""),
+            "userAgent": shown.user_agent,
         },
         "requestId": call.request_id,
         "routeKey": call.route.key,
@@ -79,12 +105,12 @@ def _event_2(call: Call) -> dict[str, Any]:
         "routeKey": call.route.key,
         "rawPath": call.full_path,
         "rawQueryString": request.query,
-        "headers": headers,
+        "headers": _headers_text(call, shown),
         "requestContext": context,
         "isBase64Encoded": False,
     }
-    if cookies:
-        event["cookies"] = cookies
+    if shown.cookies:
+        event["cookies"] = shown.cookies
     if request.query:
         event["queryStringParameters"] = joined(call.query_pairs())
     if call.path_parameters:
@@ -92,7 +118,7 @@ def _event_2(call: Call) -> dict[str, Any]:
     if stage.variables:
         event["stageVariables"] = stage.variables
     if request.body:
-        event["body"], event["isBase64Encoded"] = body_text(request.body, headers.get("content-type", ""))
+        event["body"], event["isBase64Encoded"] = body_text(request.body, shown.content_type)
     return event
 
 

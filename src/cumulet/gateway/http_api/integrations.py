@@ -4,8 +4,6 @@ import asyncio
 import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import orjson
-
 from cumulet.core.errors import Fault
 from cumulet.core.http import Response
 from cumulet.gateway.function_urls import InvalidFunctionResponse
@@ -15,7 +13,7 @@ from cumulet.gateway.http_api.call import NOT_FORWARDED, Call
 from cumulet.gateway.http_api.compiled import Integration
 from cumulet.gateway.http_api.mappings import Mappings, changed_pairs
 from cumulet.gateway.http_api.reading import request_reader, response_reader
-from cumulet.gateway.http_api.refusals import Refusal, server_error, unavailable
+from cumulet.gateway.http_api.refusals import Refusal, no_integration, server_error, unavailable
 
 _VARIABLE = re.compile(r"\{([A-Za-z0-9._\-:]+)\+?\}")
 _VIA, _MOST_HOPS = "HTTP/1.1 AmazonAPIGateway", 8
@@ -32,7 +30,7 @@ class Integrations:
         """The route's response. Raises Refusal."""
         integration = call.route.integration
         if integration is None:
-            raise server_error("The route has no integration")
+            raise no_integration()
         if integration.subtype:
             response = await self._service(call, integration, integration.subtype)
         elif integration.kind == "AWS_PROXY":
@@ -40,21 +38,15 @@ class Integrations:
         else:
             response = await self._http(call, integration)
         if call.stage.log is not None or integration.responses:
-            noted = call.noted
-            noted["integrationStatus"] = noted["integration.integrationStatus"] = response.status
-            noted["integration.status"] = 200 if integration.function is not None else response.status
-            noted["integration.requestId"] = call.request_id
-        if integration.responses:
-            mappings = integration.responses.get(str(response.status))
-            if mappings is not None:
-                response = _mapped(call, mappings, response)
-        return response
+            _note(call, integration, response)
+        mappings = integration.responses.get(str(response.status)) if integration.responses else None
+        return response if mappings is None else _mapped(call, mappings, response)
 
     async def _function(self, call: Call, integration: Integration) -> Response:
         function = integration.function
         if function is None:
             raise server_error(integration.broken)
-        event = orjson.dumps(events.event_of(call, integration.payload_version))
+        event = events.event_of(call, integration.payload_version)
         result = await self._backends.invoke(call, function, event, self._backends.timeout_s(integration))
         if result.function_error is not None:
             call.noted["integration.status"] = 200
@@ -134,6 +126,14 @@ def _request_of(call: Call, integration: Integration) -> tuple[str, list[tuple[s
 
 def _one_line(value: str) -> str:
     return value.replace("\r", " ").replace("\n", " ")
+
+
+def _note(call: Call, integration: Integration, response: Response) -> None:
+    """What mappings and access logs may ask of the integration."""
+    noted = call.noted
+    noted["integrationStatus"] = noted["integration.integrationStatus"] = response.status
+    noted["integration.status"] = 200 if integration.function is not None else response.status
+    noted["integration.requestId"] = call.request_id
 
 
 def _mapped(call: Call, mappings: Mappings, response: Response) -> Response:

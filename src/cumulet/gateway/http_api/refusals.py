@@ -35,6 +35,10 @@ def server_error(why: str) -> Refusal:
     return Refusal(500, "Internal Server Error", why)
 
 
+def no_integration() -> Refusal:
+    return server_error("The route has no integration")
+
+
 def unavailable(why: str) -> Refusal:
     return Refusal(503, "Service Unavailable", why)
 
