@@ -1,7 +1,6 @@
 """Who may call a route: signatures, tokens, and functions that authorize, with their cache."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.errors import Fault
 from cumulet.gateway import policies
+from cumulet.gateway.authorizers import Grants, error_message
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.http_api import events, tokens
 from cumulet.gateway.http_api.backends import Backends
@@ -26,7 +26,7 @@ from cumulet.gateway.http_api.tokens import Key, TokenError
 from cumulet.gateway.policies import PolicyError, Question
 
 _ACTION = "execute-api:Invoke"
-_CACHED, _VERIFIED, _VERIFIED_CHARS = 10_000, 1_000, 4_096
+_VERIFIED, _VERIFIED_CHARS = 1_000, 4_096
 _TIMEOUT_S = 10.0
 
 
@@ -57,7 +57,7 @@ class Access:
         self._issuers = issuers
         self._signed = signed
         self._clock = clock
-        self._grants: OrderedDict[tuple[str, ...], tuple[float, Grant]] = OrderedDict()
+        self._grants: Grants[Grant] = Grants(clock)
         self._verified: dict[bytes, _Verified] = {}
 
     def check(self, call: Call, exchange: Exchange) -> Awaitable[None] | None:
@@ -75,8 +75,7 @@ class Access:
         return self._ask(call, route.authorizer)
 
     def flush(self, api_id: str, stage: str | None = None) -> None:
-        for key in [key for key in self._grants if key[0] == api_id and stage in (None, key[1])]:
-            del self._grants[key]
+        self._grants.forget(api_id, stage)
 
     def _caller(self, call: Call, exchange: Exchange) -> Any:
         """Who signed for `execute-api` in the API's region and account. Policies are not evaluated. Raises Refusal."""
@@ -145,11 +144,11 @@ class Access:
         identity = _identity_of(call, authorizer)
         is_cached = authorizer.ttl_s > 0 and bool(identity)
         key = (call.stage.api_id, call.stage.name, authorizer.id, *identity)
-        grant = self._cached(key) if is_cached else None
+        grant = self._grants.find(key) if is_cached else None
         if grant is None:
             grant = await self._invoke(call, authorizer, identity)
             if is_cached:
-                self._keep(key, grant, authorizer.ttl_s)
+                self._grants.keep(key, grant, authorizer.ttl_s)
         call.granted = grant.context
         if not grant.is_authorized or not _allows(grant, call):
             raise forbidden("The authorizer denies the request")
@@ -164,23 +163,10 @@ class Access:
         except Refusal as refusal:
             raise server_error(refusal.why) from None
         if result.function_error is not None:
-            if _error_message(result.payload) == "Unauthorized":
+            if error_message(result.payload) == "Unauthorized":
                 raise unauthorized("The authorizer says Unauthorized")
             raise server_error("The authorizer's function failed")
         return _grant_of(result.payload, is_simple=authorizer.is_simple)
-
-    def _cached(self, key: tuple[str, ...]) -> Grant | None:
-        found = self._grants.get(key)
-        if found is None or found[0] <= self._clock.monotonic_s():
-            return None
-        self._grants.move_to_end(key)
-        return found[1]
-
-    def _keep(self, key: tuple[str, ...], grant: Grant, ttl_s: int) -> None:
-        self._grants[key] = (self._clock.monotonic_s() + ttl_s, grant)
-        self._grants.move_to_end(key)
-        while len(self._grants) > _CACHED:
-            self._grants.popitem(last=False)
 
 
 def _invalid_token(call: Call, error: TokenError) -> Refusal:
@@ -235,12 +221,3 @@ def _grant_of(payload: bytes, *, is_simple: bool) -> Grant:
     if not isinstance(answer.get("policyDocument"), Mapping):
         raise server_error("The authorizer's answer has no policyDocument")
     return Grant(True, answer["policyDocument"], {"principalId": answer.get("principalId"), **context})
-
-
-def _error_message(payload: bytes) -> str | None:
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
-    message = document.get("errorMessage") if isinstance(document, dict) else None
-    return message if isinstance(message, str) else None

@@ -1,6 +1,5 @@
 """Who may call a method: the API's resource policy, signatures, and Lambda authorizers with their cache."""
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from cumulet.core.context import Context
 from cumulet.core.errors import Fault
 from cumulet.core.patterns import PatternError, compile_pattern
 from cumulet.gateway import policies
+from cumulet.gateway.authorizers import Grants, error_message
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.policies import PolicyError, Question, Verdict
 from cumulet.gateway.rest_api import proxy
@@ -23,7 +23,6 @@ from cumulet.gateway.rest_api.variables import request_value, with_stage_variabl
 from cumulet.services.rest_apis.model import Document
 
 _ACTION = "execute-api:Invoke"
-_CACHED = 10_000
 _TIMEOUT_S = 29.0
 _CODES = {"ExpiredTokenException": "EXPIRED_TOKEN", "MissingAuthenticationTokenException": "MISSING_AUTHENTICATION_TOKEN"}
 
@@ -45,7 +44,7 @@ class Access:
         self._backends = backends
         self._signed = signed
         self._clock = clock
-        self._grants: OrderedDict[tuple[str, ...], tuple[float, Grant]] = OrderedDict()
+        self._grants: Grants[Grant] = Grants(clock)
         self._policies: dict[str, Any] = {}
 
     def check(self, call: Call, exchange: Exchange) -> Awaitable[None] | None:
@@ -67,8 +66,7 @@ class Access:
         return None
 
     def flush(self, api_id: str, stage: str) -> None:
-        for key in [key for key in self._grants if key[:2] == (api_id, stage)]:
-            del self._grants[key]
+        self._grants.forget(api_id, stage)
 
     def _caller(self, call: Call, exchange: Exchange) -> Context:
         """Who signed for `execute-api` in the API's region. Raises Refusal."""
@@ -119,12 +117,12 @@ class Access:
         identity = _identity_of(call, authorizer)
         ttl_s = authorizer["authorizerResultTtlInSeconds"]
         key = (call.stage.api_id, call.stage.name, authorizer["id"], *identity)
-        grant = self._cached(key) if ttl_s and identity else None
+        grant = self._grants.find(key) if ttl_s and identity else None
         started = self._clock.monotonic_s()
         if grant is None:
             grant = await self.ask(call, authorizer, identity)
             if ttl_s and identity:
-                self._keep(key, grant, ttl_s)
+                self._grants.keep(key, grant, ttl_s)
         latency_ms = int((self._clock.monotonic_s() - started) * 1000)
         call.context["authorizer"] = {"principalId": grant.principal, **grant.context, "integrationLatency": latency_ms}
         call.api_key = grant.usage_key
@@ -157,19 +155,6 @@ class Access:
                 raise _unauthorized()
             raise Refusal("AUTHORIZER_FAILURE", None)
         return grant_of(result.payload)
-
-    def _cached(self, key: tuple[str, ...]) -> Grant | None:
-        found = self._grants.get(key)
-        if found is None or found[0] <= self._clock.monotonic_s():
-            return None
-        self._grants.move_to_end(key)
-        return found[1]
-
-    def _keep(self, key: tuple[str, ...], grant: Grant, ttl_s: int) -> None:
-        self._grants[key] = (self._clock.monotonic_s() + ttl_s, grant)
-        self._grants.move_to_end(key)
-        while len(self._grants) > _CACHED:
-            self._grants.popitem(last=False)
 
 
 class NotServed(Refusal):
@@ -237,15 +222,6 @@ def grant_of(payload: bytes) -> Grant:
 def _shown(value: Any) -> str:
     """Context values reach the integration as text."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def error_message(payload: bytes) -> str | None:
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
-    message = document.get("errorMessage") if isinstance(document, dict) else None
-    return message if isinstance(message, str) else None
 
 
 def _unauthorized() -> Refusal:

@@ -9,6 +9,7 @@ from cumulet.core.clock import Clock
 from cumulet.core.context import Context, Principal
 from cumulet.core.errors import Fault
 from cumulet.gateway import policies
+from cumulet.gateway.authorizers import error_message
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.policies import PolicyError, Question
 from cumulet.gateway.rest_api.access import grant_of
@@ -16,7 +17,7 @@ from cumulet.gateway.rest_api.call import caller_identity
 from cumulet.gateway.rest_api.compiled import function_of
 from cumulet.gateway.rest_api.refusals import Refusal
 from cumulet.gateway.rest_api.variables import with_stage_variables
-from cumulet.gateway.websocket_api.backends import RouteBackends, error_message
+from cumulet.gateway.websocket_api.backends import RouteBackends
 from cumulet.gateway.websocket_api.call import Refused, RouteCall, server_error
 from cumulet.store.documents import Document
 

@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
-import orjson
-
 from cumulet.core.arn import parse_arn
 from cumulet.core.errors import Fault
 from cumulet.core.http import Response
@@ -99,15 +97,6 @@ class RouteBackends:
             raise Refused(504, "Endpoint request timed out") from None
         except (Fault, Refusal):
             raise server_error() from None
-
-
-def error_message(payload: bytes) -> str | None:
-    """What a function that failed says of it."""
-    try:
-        message = orjson.loads(payload).get("errorMessage")
-    except (ValueError, AttributeError):
-        return None
-    return message if isinstance(message, str) else None
 
 
 def _function_of(call: RouteCall, text: str) -> tuple[Place, str, str | None]:
