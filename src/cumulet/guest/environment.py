@@ -18,8 +18,19 @@ from cumulet.guest import extensions, python_runtime, shell, snapshot
 from cumulet.sandbox import enter, freezer, jail, kernel, privileges
 
 
-def run(launch: Dict[str, Any], base: enter.MadeBase, channel_fd: int, output_fd: int, status_fd: int, net: int = -1) -> None:
+def run(
+    launch: Dict[str, Any],
+    base: enter.MadeBase,
+    channel_fd: int,
+    output_fd: int,
+    status_fd: int,
+    net: int = -1,
+    *,
+    is_first: bool = True,
+) -> None:
     """Become the environment that `launch` describes, in a copy of the tree `base` and in the network `net`. Never returns.
+
+    One that is not the first process of its namespace becomes the runtime itself.
 
     This process is a copy of the zygote, and each page that it is the first to write on is copied for it: that is most of what a
     start costs, so that little is done here that could be done before.
@@ -27,9 +38,13 @@ def run(launch: Dict[str, Any], base: enter.MadeBase, channel_fd: int, output_fd
     status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, status_fd)
     try:
         enter.die_with_parent()
-        kernel.ignore_signal(signal.SIGCHLD, False)
+        kernel.unblock_signals()
         os.setsid()
         walls = jail.from_json(launch["jail"])
+        if not is_first:
+            _enter(walls, base, net, status)
+            status.close()
+            _become_runtime(launch, channel_fd, output_fd)
         start = _start_shell if launch.get("is_shell") else _start
         pid, beside = start(launch, walls, base, net, channel_fd, output_fd, status)
         enter.die_with_parent()  # again: who changes ids loses that wish, and a frozen environment notices nothing by itself
@@ -56,9 +71,7 @@ def _start(
     status: socket.socket,
 ) -> Tuple[int, Dict[int, str]]:
     """Enter the jail and start the extensions and then the runtime: its pid, and theirs with their names."""
-    started = time.monotonic()
-    enter.enter(walls, base, net, functools.partial(_hand_over, status, "ear"))
-    status.send(b'{"jailed": %f}' % ((time.monotonic() - started) * 1000))
+    _enter(walls, base, net, status)
     if launch["serves_runtime_api"]:
         launch["environment"]["AWS_LAMBDA_RUNTIME_API"] = _listen(status)
     privileges.hide()  # before any of the function's code runs: it has the same ids
@@ -71,6 +84,12 @@ def _start(
         status.close()
         _become_runtime(launch, channel_fd, output_fd)
     return pid, beside
+
+
+def _enter(walls: jail.Jail, base: enter.MadeBase, net: int, status: socket.socket) -> None:
+    started = time.monotonic()
+    enter.enter(walls, base, net, functools.partial(_hand_over, status, "ear"))
+    status.send(b'{"jailed": %f}' % ((time.monotonic() - started) * 1000))
 
 
 def _start_shell(

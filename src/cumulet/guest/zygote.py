@@ -3,16 +3,19 @@
 Started by the node with the control socket as file descriptor 3. Each request is one message. A JSON base (`sandbox.jail.Base`) is
 made ready for environments to stand in; the answer is `{}`. A JSON launch comes with, as passed file descriptors, the runtime's
 channel, its output pipe, the status socket and, if it is given one, its network namespace; the answer has a pidfd of the
-environment's first process.
+environment's first process. For a launch that `is_alone` that is an anchor (`sandbox.anchor`), and the environment's only other
+process is this one's child: it is named by its "pid" in the answer, and in a message, how it "ended", that nobody asked for.
 """
 
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
-from typing import Dict
+from functools import partial
+from typing import Any, Dict, List
 
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CONTROL_FD = 3
@@ -24,57 +27,113 @@ _SLICE_US = 200
 def main() -> None:
     """Prepare, then fork for every request until the node is gone."""
     sys.path.insert(0, _PACKAGE_PARENT)
-    from cumulet.guest import environment, preload
-    from cumulet.sandbox import enter, jail, kernel, namespaces
+    from cumulet.guest import preload
+    from cumulet.sandbox import enter, namespaces
 
     sys.path.remove(_PACKAGE_PARENT)
 
     enter.die_with_parent()
+    os.set_inheritable(_CONTROL_FD, False)
     control = socket.socket(fileno=_CONTROL_FD)
     if os.getuid() != 0:
         namespaces.become_owner_of_namespaces()
         enter.die_with_parent()
-    kernel.ignore_signal(signal.SIGCHLD, True)  # the kernel reaps; the node learns of ends by pidfd
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # for those who are forked; nobody's Ctrl-C comes here
     preload.load()
     preload.prepare(_PACKAGE_PARENT)
     gc.disable()
+    zygote = Zygote(control)
     gc.collect()
     gc.freeze()  # so that no child's collector touches, and so copies, what is shared
     control.send(b"{}")
-    bases: "Dict[str, enter.MadeBase]" = {}
-    while True:
-        data, ancillary, _flags, _address = control.recvmsg(_MAX_MESSAGE, socket.CMSG_SPACE(4 * 4))
+    zygote.serve()
+
+
+class Zygote:
+    """What it has made, and who it waits for."""
+
+    def __init__(self, control: socket.socket) -> None:
+        from cumulet.guest import environment
+        from cumulet.sandbox import anchor, enter, jail, kernel, namespaces
+
+        self._enter, self._environment, self._jail, self._kernel, self._namespaces = enter, environment, jail, kernel, namespaces
+        self._control = control
+        self._bases: "Dict[str, enter.MadeBase]" = {}
+        self._first_of: Dict[int, int] = {}  # of an environment that is alone, the first process of its namespace
+        self._ended_children = kernel.open_signals(signal.SIGCHLD)
+        self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
+        program = anchor.open_program()
+        self._start_anchor = partial(anchor.start, program) if program is not None else None
+
+    def serve(self) -> None:
+        """Until the node is gone."""
+        poll = select.poll()
+        poll.register(self._ended_children, select.POLLIN)
+        poll.register(self._control, select.POLLIN)
+        while True:
+            for fd, _events in poll.poll():
+                if fd == self._ended_children:
+                    self._reap()
+                elif not self._take_request():
+                    return
+
+    def _take_request(self) -> bool:
+        data, ancillary, _flags, _address = self._control.recvmsg(_MAX_MESSAGE, socket.CMSG_SPACE(4 * 4), socket.MSG_CMSG_CLOEXEC)
         if not data:
-            return
+            return False
         fds = [fd for level, kind, raw in ancillary if kind == socket.SCM_RIGHTS for fd in _ints(raw)]
         request = json.loads(data)
-        if "base" in request:
-            try:
-                base = jail.base_from_json(request["base"])
-                bases[base.key] = enter.make_base(base)
-                control.send(b"{}")
-            except (OSError, jail.JailError) as error:
-                control.send(json.dumps({"error": str(error)}).encode())
-            continue
         try:
-            pid = namespaces.fork_into_new_pid_namespace()
-        except OSError as error:
-            control.send(json.dumps({"error": str(error)}).encode())
-            pid = -1
-        if pid == 0:
-            os.close(_CONTROL_FD)
-            kernel.set_priority(0, _SLICE_US)  # the node's and the zygote's own may be higher
-            environment.run(request, bases[request["jail"]["base"]], *fds)  # never returns
+            if "base" in request:
+                base = self._jail.base_from_json(request["base"])
+                self._bases[base.key] = self._enter.make_base(base)
+                self._control.send(b"{}")
+            else:
+                self._fork(request, fds)
+        except (OSError, self._jail.JailError) as error:
+            self._control.send(json.dumps({"error": str(error)}).encode())
         for fd in fds:
             os.close(fd)
-        if pid > 0:
-            pidfd = kernel.pidfd_open(pid)
-            control.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pidfd.to_bytes(4, sys.byteorder))])
-            os.close(pidfd)
+        return True
+
+    def _fork(self, request: Dict[str, Any], fds: List[int]) -> None:
+        """Raises OSError."""
+        start_first = self._start_anchor if request.get("is_alone") else None
+        pid, first = self._namespaces.fork_into_new_pid_namespace(self._own_namespace, start_first)
+        if pid == 0:
+            os.close(_CONTROL_FD)
+            self._kernel.set_priority(0, _SLICE_US)  # the node's and the zygote's own may be higher
+            base = self._bases[request["jail"]["base"]]
+            self._environment.run(request, base, *fds, is_first=start_first is None)  # never returns
+        answer = b"{}"
+        if first != pid:
+            self._first_of[pid] = first
+            answer = b'{"pid": %d}' % pid
+        pidfd = self._kernel.pidfd_open(first)
+        self._control.sendmsg([answer], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pidfd.to_bytes(4, sys.byteorder))])
+        os.close(pidfd)
+
+    def _reap(self) -> None:
+        """Tell of the environments that are alone how they ended, and end what is left in them."""
+        os.read(self._ended_children, 1 << 12)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            first = self._first_of.pop(pid, 0)
+            if first:
+                how = {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.WEXITSTATUS(status)}
+                self._control.send(json.dumps({"ended": pid, **how}).encode())
+                try:
+                    os.kill(first, signal.SIGKILL)  # after the message: its end is what the node acts on
+                except ProcessLookupError:
+                    pass
 
 
-def _ints(raw: bytes) -> "list[int]":
+def _ints(raw: bytes) -> "List[int]":
     return [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw) - 3, 4)]
 
 

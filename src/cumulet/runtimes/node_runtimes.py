@@ -30,7 +30,7 @@ from cumulet.runtimes.shells import Key, Shell, Shells, StartShell
 from cumulet.runtimes.snapshots import Snapshots, Template, initialised
 from cumulet.runtimes.variables import LAYERS, TASK_ROOT, shell_variables, variables_of
 from cumulet.runtimes.zygotes import Zygote
-from cumulet.sandbox import cgroup, egress
+from cumulet.sandbox import cgroup, egress, freezer
 from cumulet.sandbox.jail import Base, Jail
 from cumulet.tenancy.quotas import Quotas
 from cumulet.tenancy.turns import FairTurns
@@ -344,6 +344,7 @@ class NodeRuntimes:
             "serves_runtime_api": serves_api,
             "extensions": extensions,
             "web": plan.launch_of_web(),
+            "is_alone": not serves_api and freezer.can_freeze(group),  # else its first process has orders to take
         }
         phases = {"prepare": (time.monotonic() - started) * 1000}
         async with self._starting.turn(spec.account):  # in a burst each start would only make the others slower

@@ -73,6 +73,7 @@ class ProcessTree:
         self.exited: asyncio.Future[Exit] = self._loop.create_future()
         self.on_gone: Callable[[], None] = lambda: None  # its first process has ended; nothing is known of how yet
         self.on_exit: Callable[[], None] = lambda: None
+        self.ask_end: Callable[[], None] = lambda: None  # have `hear_end` called, if it is to be and has not been yet
         self.runtime_ended: asyncio.Future[None] = self._loop.create_future()
         self.on_runtime_end: Callable[[], None] = lambda: None
         self.on_extension_end: Callable[[str, str], None] = lambda name, words: None
@@ -200,6 +201,10 @@ class ProcessTree:
         self._pause_s = self.output(data)
         return True
 
+    def hear_end(self, message: dict[str, Any]) -> None:
+        """How the runtime has ended, from elsewhere than the environment's first process."""
+        self._hear(message, [])
+
     def _on_status(self) -> None:
         while True:
             try:
@@ -304,6 +309,7 @@ class ProcessTree:
     def _put_away(self) -> None:
         if self._pidfd < 0:
             return
+        self.ask_end()
         self._on_status()
         self.drain_output()
         self._read_peak()

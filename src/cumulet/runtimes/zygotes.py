@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,25 @@ from cumulet.sandbox.jail import Base
 _SCRIPT = Path(cumulet.__file__).parent / "guest" / "zygote.py"
 
 
+@dataclass(slots=True)
+class Forked:
+    """`pidfd` is of the environment's first process. How the runtime ends is told by the zygote if `is_told`, to `tell` or, before
+    that is known, kept as `how`."""
+
+    pidfd: int
+    is_told: bool = False
+    how: dict[str, Any] | None = None
+    tell: Callable[[dict[str, Any]], None] | None = None
+
+
 class Zygote:
     """One interpreter that stands ready. Requests are answered in the order in which they were sent."""
 
     def __init__(self, executable: str) -> None:
         self.executable = executable
-        self._bases: dict[str, asyncio.Future[int]] = {}
-        self._waiting: list[asyncio.Future[int]] = []
+        self._bases: dict[str, asyncio.Future[Forked]] = {}
+        self._waiting: deque[asyncio.Future[Forked]] = deque()
+        self._alone: dict[int, Forked] = {}  # by the pid of the runtime, as the zygote knows it
         self._process: subprocess.Popen[bytes] | None = None
 
     async def open(self) -> None:
@@ -41,7 +55,7 @@ class Zygote:
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._control = ours
-        ready: asyncio.Future[int] = loop.create_future()
+        ready: asyncio.Future[Forked] = loop.create_future()
         self._waiting.append(ready)
         loop.add_reader(ours.fileno(), self._on_answer)
         await asyncio.wait_for(ready, 20)
@@ -79,7 +93,7 @@ class Zygote:
         output_fd, their_output = os.pipe()
         status, their_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs = [their_channel.fileno(), their_output, their_status.fileno(), *([net] if net >= 0 else [])]
-        answer: asyncio.Future[int] = loop.create_future()
+        answer: asyncio.Future[Forked] = loop.create_future()
         try:
             rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in theirs)
             self._control.sendmsg([orjson.dumps(launch)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
@@ -87,7 +101,7 @@ class Zygote:
             their_channel.close()
             os.close(their_output)
             their_status.close()
-            pidfd = await asyncio.shield(answer)
+            forked = await asyncio.shield(answer)
         except BaseException as error:
             channel.close()
             os.close(output_fd)
@@ -97,7 +111,13 @@ class Zygote:
             if isinstance(error, OSError):
                 raise JailFailed(f"the zygote of {self.executable} does not answer: {error}") from error
             raise
-        return ProcessTree(pidfd, status, output_fd, output, group), channel
+        tree = ProcessTree(forked.pidfd, status, output_fd, output, group)
+        if forked.is_told:
+            forked.tell = tree.hear_end
+            tree.ask_end = self._hear_ends
+            if forked.how is not None:
+                tree.hear_end(forked.how)
+        return tree, channel
 
     def close(self) -> None:
         """End the zygote and, by the kernel, every environment that it forked."""
@@ -126,6 +146,10 @@ class Zygote:
             start_new_session=True,  # Ctrl-C reaches the whole group of the terminal; the node decides
         )
 
+    def _hear_ends(self) -> None:
+        if self._process is not None:
+            self._on_answer()
+
     def _on_answer(self) -> None:
         while True:
             try:
@@ -141,21 +165,32 @@ class Zygote:
                         answer.set_exception(JailFailed(f"the zygote of {self.executable} has ended"))
                 self._waiting.clear()
                 return
-            answer = self._waiting.pop(0)
-            message = json.loads(data)
+            message = orjson.loads(data)
+            if "ended" in message:
+                self._end(self._alone.pop(message["ended"]), message)
+                continue
+            answer = self._waiting.popleft()
             if "error" in message:
                 answer.set_exception(JailFailed(message["error"]))
                 continue
-            pidfd = -1
+            forked = Forked(-1, is_told="pid" in message)
+            if forked.is_told:
+                self._alone[message["pid"]] = forked
             for _level, kind, raw in ancillary:
                 if kind == socket.SCM_RIGHTS:
-                    pidfd = int.from_bytes(raw[:4], sys.byteorder)
-            answer.set_result(pidfd)
+                    forked.pidfd = int.from_bytes(raw[:4], sys.byteorder)
+            answer.set_result(forked)
+
+    def _end(self, forked: Forked, how: dict[str, Any]) -> None:
+        if forked.tell is not None:
+            forked.tell(how)
+        else:
+            forked.how = how
 
 
-def _kill_unwanted(answer: "asyncio.Future[int]") -> None:
+def _kill_unwanted(answer: "asyncio.Future[Forked]") -> None:
     """An environment whose caller was cancelled while it was being forked."""
     if not answer.cancelled() and answer.exception() is None:
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(answer.result(), signal.SIGKILL)
-        os.close(answer.result())
+            signal.pidfd_send_signal(answer.result().pidfd, signal.SIGKILL)
+        os.close(answer.result().pidfd)

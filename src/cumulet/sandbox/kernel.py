@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 from typing import Optional, Tuple
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -92,9 +93,24 @@ def prctl(option: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> int:
     return _checked(_libc.prctl(option, a, b, c, d), "prctl %d" % option)
 
 
-def ignore_signal(number: int, is_ignored: bool) -> None:
-    """Or have its default again, for the kernel alone: to Python it looks as if nothing had been changed."""
-    _libc.signal(number, ctypes.c_void_p(1 if is_ignored else 0))
+def open_signals(number: int) -> int:
+    """From now on that signal is not delivered to this process: it makes this descriptor readable."""
+    signals = _signal_set(number)
+    _checked(_libc.sigprocmask(_SIG_SETMASK, signals, None), "sigprocmask")
+    return _checked(_libc.signalfd(-1, signals, os.O_CLOEXEC | os.O_NONBLOCK), "signalfd")
+
+
+def unblock_signals() -> None:
+    """The end of `open_signals`, in a fork."""
+    _checked(_libc.sigprocmask(_SIG_SETMASK, _NO_SIGNALS, None), "sigprocmask")
+
+
+def _signal_set(*numbers: int) -> bytes:
+    return sum(1 << (number - 1) for number in numbers).to_bytes(128, sys.byteorder)
+
+
+_SIG_SETMASK = 2
+_NO_SIGNALS = _signal_set()
 
 
 def pidfd_open(pid: int) -> int:

@@ -1,6 +1,8 @@
 """Namespaces: what a jail sees of processes, mounts, users, queues and host names is its own."""
 
 import os
+import signal
+from typing import Callable, Optional, Tuple
 
 from cumulet.sandbox import kernel
 
@@ -31,18 +33,24 @@ def become_owner_of_namespaces() -> None:
         os._exit(0 if status == 0 else 1)
 
 
-def fork_into_new_pid_namespace() -> int:
-    """Like os.fork; the child is process 1 of a new pid namespace, and the caller stays in its own."""
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+def fork_into_new_pid_namespace(own: int, start_first: Optional[Callable[[], int]] = None) -> Tuple[int, int]:
+    """Like os.fork, and the caller stays in its own pid namespace, which is open as `own`; the child is in a new one.
+
+    The pid, 0 in the child, and the pid of the new namespace's first process: what `start_first` has started, else the child.
+    """
+    kernel.unshare(NEWPID)
+    pid = first = -1
     try:
-        kernel.unshare(NEWPID)
+        if start_first is not None:
+            first = start_first()
         pid = kernel.fork()
+    finally:
         if pid != 0:
             # Otherwise the next unshare would be refused: children are born into one namespace at a time.
             kernel.setns(own, NEWPID)
-        return pid
-    finally:
-        os.close(own)
+        if pid < 0 < first:
+            os.kill(first, signal.SIGKILL)
+    return pid, first if start_first is not None else pid
 
 
 def map_ids(proc_self: int, inside_uid: int, outside_uid: int, inside_gid: int, outside_gid: int) -> None:
