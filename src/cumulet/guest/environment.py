@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any, Dict, Tuple
 
-from cumulet.guest import extensions, python_runtime, shell, snapshot
+from cumulet.guest import extensions, python_runtime, shell, snapshot, variables
 from cumulet.sandbox import enter, freezer, jail, kernel, privileges
 
 
@@ -123,7 +123,7 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gat
             gate = os.dup2(gate, 4, inheritable=False) if gate != 4 else gate
         os.closerange(5 if gate == 4 else 4, 1 << 16)
         privileges.show()
-        python_runtime.take_environment(launch["environment"])
+        variables.take(launch["environment"])
         if launch["argv"]:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and a program would go on ignoring it
             try:

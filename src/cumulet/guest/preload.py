@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from importlib import machinery
 
 
 def load() -> None:
@@ -41,16 +42,27 @@ def prepare(package_parent: str) -> None:
 
     `package_parent` is the folder from which this package was imported: nothing is, once user code runs.
     """
-    from cumulet.guest import logs, python_runtime
+    from cumulet.guest import logs, python_runtime, variables
 
     for path in [path for path in sys.path_importer_cache if path.startswith(package_parent)]:
         del sys.path_importer_cache[path]
     sys.argv = ["/var/runtime/bootstrap"]
-    os.environ.clear()
-    os.environ["TZ"] = python_runtime.TIME_ZONE
+    variables.take({"TZ": python_runtime.TIME_ZONE})
     time.tzset()
+    for path in ("/var/task", "/opt/python", "/var/runtime"):
+        sys.path_importer_cache[path] = _finder_of(path)
     logs.set_up()
     _open_streams()
+
+
+def _finder_of(folder: str) -> machinery.FileFinder:
+    """As Python would make it where the folder is, which is not here."""
+    return machinery.FileFinder(
+        folder,
+        (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
+        (machinery.SourceFileLoader, machinery.SOURCE_SUFFIXES),
+        (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES),
+    )
 
 
 def _open_streams() -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Optional
 
-from cumulet.guest import concurrent, context, documents, errors, frames, handler, logs, snapshot, streaming
+from cumulet.guest import concurrent, context, documents, errors, frames, handler, logs, snapshot, streaming, variables
 from cumulet.guest.web import applications
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
@@ -123,16 +123,10 @@ def _become_somebodys(channel: frames.Channel, gate: int) -> None:
 
 def _take_variables(channel: frames.Channel) -> None:
     try:
-        _kind, _head, variables = channel.receive()
+        _kind, _head, told = channel.receive()
     except EOFError:
         os._exit(0)
-    take_environment(json.loads(variables))
-
-
-def take_environment(variables: Dict[str, str]) -> None:
-    """Have these variables, and no others."""
-    os.environ.clear()
-    os.environ.update(variables)
+    variables.take(json.loads(told))
 
 
 def _rehearse() -> None:

@@ -99,22 +99,22 @@ _OPTIONAL = ("memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group
 
 
 def _settings(controller: str, limits: Limits) -> List[Tuple[str, str]]:
-    memory = str(limits.memory_bytes)
-    by_controller: Dict[str, List[Tuple[str, str]]] = {
-        "freeze": [],
-        "freezer": [],
-        "memory": [("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)],
-        "pids": [("pids.max", str(limits.pids))],
-        "cpu": [("cpu.shares", _weight("cpu", limits.cpu_share))],
-        "unified": [
-            ("memory.max", memory),
+    if controller == "memory":
+        memory = str(limits.memory_bytes)
+        return [("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)]
+    if controller == "pids":
+        return [("pids.max", str(limits.pids))]
+    if controller == "cpu":
+        return [("cpu.shares", _weight("cpu", limits.cpu_share))]
+    if controller == "unified":
+        return [
+            ("memory.max", str(limits.memory_bytes)),
             ("memory.swap.max", "0"),
             ("memory.oom.group", "1"),
             ("pids.max", str(limits.pids)),
             ("cpu.weight", _weight("unified", limits.cpu_share)),
-        ],
-    }
-    return by_controller[controller]
+        ]
+    return []  # what can only be frozen
 
 
 def open_node_group() -> Group:

@@ -81,7 +81,7 @@ PROBES = {
     "mknod": ("error_of(lambda: os.mknod('/tmp/mem', 0o20600, os.makedev(1, 1)))", "EPERM"),
     # Neighbours and parents.
     "killing everybody": ("error_of(lambda: os.kill(-1, 0)) in ('ESRCH', None)", True),
-    "killing init": ("os.kill(1, 9) or os.path.exists('/proc/1')", True),
+    "killing init": ("error_of(os.kill, 1, 9) in ('EPERM', None) and os.path.exists('/proc/1')", True),
     "typing for the terminal": ("error_of(lambda: fcntl.ioctl(0, 0x5412, b'x')) in ('EPERM', 'ENOTTY')", True),
     # Other tenants', by every spelling.
     "the store of the node": ("[p for p in PATHS if os.path.exists(p)]", []),
@@ -93,6 +93,8 @@ PROBES = {
         [],
     ),
     "descriptors of process 1": ("error_of(os.listdir, '/proc/1/fd')", "EACCES"),
+    "the tree of process 1": ("error_of(os.listdir, '/proc/1/root/')", "EACCES"),
+    "the memory of process 1": ("error_of(open, '/proc/1/mem', 'rb')", "EACCES"),
     "mounts tell no folders of the machine": (
         "[w for w in ('prison', 'code', 'store') for l in open('/proc/self/mountinfo') if '/' + w in l.split()[4]]",
         [],
@@ -139,7 +141,7 @@ PROBES = {
     ),
     "stopping the group": ("error_of(os.kill, 1, 0) in (None, 'EPERM')", True),
     "signals to process 1 do nothing": (
-        "([os.kill(1, n) for n in (9, 19, 15)], time.sleep(0.05), os.path.exists('/proc/1'))[2]",
+        "([error_of(os.kill, 1, n) for n in (9, 19, 15)], time.sleep(0.05), os.path.exists('/proc/1'))[2]",
         True,
     ),
     "limits cannot be raised": (

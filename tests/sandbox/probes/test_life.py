@@ -29,7 +29,7 @@ def test_a_daemon_goes_with_its_environment(start, how):
     assert inmate.call(wait_s=10).answer == "answered"
     group = next(iter(inmate.group.values()))
     with open(f"{group}/cgroup.procs") as file:
-        assert len(file.read().split()) >= 3
+        assert len(file.read().split()) >= 2  # the runtime and the daemon
     assert inmate.kill() < 10
     assert not Path(group).exists()
 
