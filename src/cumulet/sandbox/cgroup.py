@@ -4,6 +4,7 @@ Knows cgroup v1, v2 and both side by side. The node makes one group of its own i
 each environment gets a group below its account's, made and entered by its first process while that is still trusted.
 """
 
+import errno
 import os
 import time
 from typing import Dict, List, Optional, Tuple
@@ -26,11 +27,21 @@ _OWN_SHARE = 10
 
 
 def join(group: Group, limits: Limits) -> None:
-    """Make the environment's group, set its limits, and move the calling process, which has one thread, into it."""
+    """Make the environment's group, set its limits, and move the calling process, which has one thread, into it. Raises OSError,
+    also when the processes of the group above are used up."""
     _make(group, limits)
     for controller, folder in group:
         # v1's `tasks` and "0" let the kernel do without a lock for which it would have to wait until all processors have passed.
         _write(folder, "cgroup.procs" if controller in _V2 else "tasks", "0")
+        if controller in ("pids", "unified"):
+            _check_processes(folder.rpartition("/")[0])
+
+
+def _check_processes(folder: str) -> None:
+    """The kernel counts who joins, and refuses only who is forked."""
+    most = _read(folder, "pids.max")
+    if most.strip() != b"max" and int(_read(folder, "pids.current")) > int(most):
+        raise OSError(errno.EAGAIN, "no process left")
 
 
 def _make(group: Group, limits: Limits) -> None:
@@ -406,6 +417,14 @@ def _write(folder: str, name: str, value: str) -> None:
     file = os.open(folder + "/" + name, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(file, value.encode())
+    finally:
+        os.close(file)
+
+
+def _read(folder: str, name: str) -> bytes:
+    file = os.open(folder + "/" + name, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, 64)
     finally:
         os.close(file)
 
