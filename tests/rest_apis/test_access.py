@@ -63,8 +63,9 @@ def test_a_token_authorizer_decides(guarded):
     assert "explicit deny" in denied.json()["message"]
     other = _call(guarded, "other")
     assert (other.status_code, other.json()) == (403, {"message": "User is not authorized to access this resource"})
-    for token in ("crash", "malformed"):
-        assert (_call(guarded, token).status_code, _call(guarded, token).json()) == (500, {"message": None})
+    for token, kind in (("crash", "AuthorizerFailureException"), ("malformed", "AuthorizerConfigurationException")):
+        failed = _call(guarded, token)
+        assert (failed.status_code, failed.json(), failed.headers["x-amzn-errortype"]) == (500, {"message": None}, kind)
 
 
 def test_its_answer_is_kept_by_token_and_checked_for_every_method(guarded):

@@ -80,6 +80,16 @@ def test_a_failed_function_is_matched_by_its_message(api, function):
     assert api.call("POST", json={"fail": "unmatched"}).status_code == 200
 
 
+@pytest.mark.parametrize("more", [{}, {"requestParameters": {"integration.request.header.X-Amz-Invocation-Type": "'Event'"}}])
+def test_a_body_that_is_no_event_is_refused_with_the_reason(api, function, more):
+    place = _function_method(api, function(RAW), **more)
+    api.answer(place, "200")
+    api.answer(place, "202")
+    api.deploy()
+    answer = api.call("POST", content=b"<x/>", headers={"Content-Type": "application/xml"})
+    assert answer.status_code == 400 and answer.json()["message"].startswith("Could not parse request body into json: ")
+
+
 def test_a_selection_pattern_cannot_hold_up_the_node(api, function):
     place = _function_method(api, function(RAW))
     api.answer(place, "200")

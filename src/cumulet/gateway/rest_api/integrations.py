@@ -109,10 +109,10 @@ class Integrations:
         function = _function_arn(call)
         payload = outgoing.body or b"{}"
         kind = next((values[-1] for name, values in outgoing.headers.items() if name.lower() == "x-amz-invocation-type"), "")
+        _check_json(call, payload)
         if kind == "Event":
             await self._backends.accept(call, function, payload)
             return answer_of(call, Response(202, [], b""), None)
-        _check_json(call, payload)
         result = await self._backends.invoke(call, function, payload, self._backends.timeout_s(integration))
         headers = [("Content-Type", "application/json"), ("x-amzn-RequestId", call.request_id)]
         if result.function_error is not None:
@@ -362,10 +362,11 @@ def _function_error(payload: bytes) -> str:
 def _check_json(call: Call, payload: bytes) -> None:
     try:
         orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        call.note("Execution failed due to configuration error: Could not parse request body into json")
-        # Lambda's own refusal, which no selection pattern is asked about when the mapping is at fault.
-        raise Refusal("API_CONFIGURATION_ERROR", "Internal server error", 400) from None
+    except orjson.JSONDecodeError as error:
+        # Lambda's own refusal, in its words; no selection pattern is asked about it when the mapping is at fault.
+        words = f"Could not parse request body into json: {error}"
+        call.note(f"Execution failed due to configuration error: {words}")
+        raise Refusal("API_CONFIGURATION_ERROR", words, 400) from None
 
 
 def _lenient(body: bytes) -> bytes:

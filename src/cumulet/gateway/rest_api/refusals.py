@@ -54,7 +54,7 @@ def missing_token() -> Refusal:
 ErrorHeader = {
     "ACCESS_DENIED": "AccessDeniedException",
     "API_CONFIGURATION_ERROR": "InternalServerErrorException",
-    "AUTHORIZER_CONFIGURATION_ERROR": "InternalServerErrorException",
+    "AUTHORIZER_CONFIGURATION_ERROR": "AuthorizerConfigurationException",
     "AUTHORIZER_FAILURE": "AuthorizerFailureException",
     "BAD_REQUEST_BODY": "BadRequestException",
     "BAD_REQUEST_PARAMETERS": "BadRequestException",
