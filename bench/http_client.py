@@ -78,6 +78,7 @@ class _Client(asyncio.Protocol):
         self.requests, self.until, self.load, self.status = requests, until, load, str(status).encode()
         self.at = 0
         self.buffer = b""
+        self.reopen = None  # makes another connection where the server closes each
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport):
@@ -103,16 +104,24 @@ class _Client(asyncio.Protocol):
         length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if len(self.buffer) < end + 4 + length:
             return
+        if at < 0 and b"\ntransfer-encoding: chunked" in head and not self.buffer.endswith(b"\r\n0\r\n\r\n"):
+            return
         if self.buffer[9:12] == self.status:
             self.load.took_s.append(time.perf_counter() - self.sent)
         else:
             self.load.errors += 1
             self.load.last_error = self.buffer[:500].decode("latin-1")
         self.buffer = b""
-        self.send()
+        if b"\nconnection: close" in head:
+            self.transport.close()
+        else:
+            self.send()
 
     def connection_lost(self, _exc):
-        if not self.done.done():
+        if self.reopen is not None and time.perf_counter() < self.until:
+            self.buffer = b""
+            self.opening = asyncio.ensure_future(self.reopen(self))
+        elif not self.done.done():
             self.done.set_result(None)
 
 
@@ -131,17 +140,30 @@ class Load:
         return found | ({"errors": self.errors, "last_error": self.last_error} if self.errors else {})
 
 
-async def load(url: str, requests: list[bytes], concurrency: int, seconds: float, status: int = 200) -> Load:
-    """Send `requests` in turn on `concurrency` connections, the next when the last is answered. Other statuses are errors."""
+async def load(
+    url: str, requests: list[bytes], concurrency: int, seconds: float, status: int = 200, *, reopens: bool = False
+) -> Load:
+    """Send `requests` in turn on `concurrency` connections, the next when the last is answered. Other statuses are errors.
+    `reopens`: a connection that the server closes is followed by another."""
     parts = urlsplit(url)
     outcome = Load()
     started = time.perf_counter()
     loop = asyncio.get_running_loop()
     clients = []
+
+    async def reopen(client: _Client) -> None:
+        try:
+            await loop.create_connection(lambda: client, parts.hostname, parts.port)
+        except OSError as error:
+            outcome.errors += 1
+            outcome.last_error = str(error)
+            client.done.set_result(None)
+
     for _ in range(concurrency):
         _transport, client = await loop.create_connection(
             lambda: _Client(requests, started + seconds, outcome, status), parts.hostname, parts.port
         )
+        client.reopen = reopen if reopens else None
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))
     outcome.wall_s = time.perf_counter() - started

@@ -1,13 +1,16 @@
 """Tables over the wire: single items, batches and queries; how cost grows with the table; how soon a full node is back.
 
-    python bench/tables.py [--bytes 100] [--seconds 3] [--runs 3] [--durability os]     # a table of 4,000 items
+    python bench/tables.py [--bytes 100] [--seconds 3] [--runs 3] [--durability os,sync]     # a table of 4,000 items
+    python bench/tables.py --peers DIR [--only dynalite,moto]                       # beside others, from tables_peers.sh
+    python bench/tables.py --cells "GetItem 16,Query 4"                              # only what begins so
     python bench/tables.py --url http://127.0.0.1:8000                                  # the same with another server
     python bench/tables.py --grow 10000,100000,1000000                                  # the same as it grows
     python bench/tables.py --many 10000                                                 # one table among many
     python bench/tables.py --restart 1000                                               # MB of items, then start to first read
 
 Prints JSON lines. `server_us` is the processor time that the server took for a request, which a busy machine changes least.
-Compare figures of one run only.
+Servers take turns, cell by cell; `ratio` is to the strongest of the others. `of_fsync` is a share of what writing all waiting
+requests with each fdatasync would reach, as fast as that was in the same run. Compare figures of one run only.
 """
 
 import argparse
@@ -18,9 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
-from http_client import HERE, Key, Load, Node, build, call_once, emit, load, median_of, run
+from http_client import HERE, Key, Load, Node, build, call_once, emit, load, median_of, percentile, run
+from tables_peers import PEERS, Peer
 
 KEY = Key("AKIABENCHBENCHBENCH1", "bench-secret-bench-secret-bench-secret-1")
 PARTITIONS = 40
@@ -30,8 +37,8 @@ FILL_CONCURRENCY = 8
 class Tables:
     """The few operations that are needed, by hand. `pid` is the server's, where it is known."""
 
-    def __init__(self, url: str, item_bytes: int, pid: int | None = None):
-        self.url, self.pid, self.item_bytes = url, pid, item_bytes
+    def __init__(self, url: str, item_bytes: int, pid: int | None = None, title: str = "cumulet"):
+        self.url, self.pid, self.item_bytes, self.title = url, pid, item_bytes, title
         self.name = f"bench{int(time.time())}"
 
     def request(self, operation: str, **body) -> bytes:
@@ -122,22 +129,105 @@ class Tables:
         emit(what=what, concurrency=concurrency, **fields, **told)
 
 
-async def measure_operations(options, tables: Tables) -> None:
-    await tables.create(tables.name)
-    count = 4000
-    await tables.fill(0, count)
-    put = [tables.request("PutItem", TableName=tables.name, Item=tables.item(number)) for number in range(count)]
-    get = [tables.request("GetItem", TableName=tables.name, Key=tables.key(number)) for number in range(count)]
-    for concurrency in (1, 16, 256):
-        await tables.measure(options, "PutItem", put, concurrency)
-        await tables.measure(options, "GetItem", get, concurrency)
-    writes = [tables.batch_write(range(at, at + 25)) for at in range(0, count, 25)]
-    await tables.measure(options, "BatchWriteItem(25)", writes, 4, 25)
-    await tables.measure(options, "BatchWriteItem(25)", writes, 16, 25)
-    reads = [tables.batch_get(range(at, at + 100)) for at in range(0, count, 100)]
-    await tables.measure(options, "BatchGetItem(100)", reads, 4, 100)
-    await tables.measure(options, "Query of 100", [query(tables, number) for number in range(PARTITIONS)], 4)
-    emit(what="memory", mb=tables.memory_mb())
+@dataclass
+class Cell:
+    """One operation at one concurrency. `requests` are made for each server."""
+
+    what: str
+    concurrency: int
+    requests: Callable[[Tables], list[bytes]]
+    items: int = 1
+
+
+COUNT = 4000
+
+
+def cells() -> list[Cell]:
+    def put(tables: Tables) -> list[bytes]:
+        return [tables.request("PutItem", TableName=tables.name, Item=tables.item(number)) for number in range(COUNT)]
+
+    def get(tables: Tables) -> list[bytes]:
+        return [tables.request("GetItem", TableName=tables.name, Key=tables.key(number)) for number in range(COUNT)]
+
+    def batch_write(tables: Tables) -> list[bytes]:
+        return [tables.batch_write(range(at, at + 25)) for at in range(0, COUNT, 25)]
+
+    def batch_get(tables: Tables) -> list[bytes]:
+        return [tables.batch_get(range(at, at + 100)) for at in range(0, COUNT, 100)]
+
+    def query_all(tables: Tables) -> list[bytes]:
+        return [query(tables, number) for number in range(PARTITIONS)]
+
+    singles = [Cell(what, at, make) for at in (1, 16, 256) for what, make in (("PutItem", put), ("GetItem", get))]
+    batches = [Cell("BatchWriteItem", at, batch_write, 25) for at in (4, 16)]
+    return [*singles, *batches, Cell("BatchGetItem", 4, batch_get, 100), Cell("Query", 4, query_all, 100)]
+
+
+async def measure_operations(options, servers: list[Tables], folder: str) -> None:
+    """Each cell with each server in turn, as many rounds as `--runs` says."""
+    filled = []
+    for tables in servers:
+        try:
+            await tables.create(tables.name)
+            await tables.fill(0, COUNT)
+            filled.append(tables)
+        except (SystemExit, OSError, asyncio.IncompleteReadError) as error:
+            emit(what="left out", server=tables.title, error=str(error))
+    chosen = [each.strip() for each in options.cells.split(",")]
+    for cell in cells():
+        if any(f"{cell.what} {cell.concurrency}".startswith(each) for each in chosen):
+            await measure_cell(options, cell, filled, fdatasync_per_s(folder) if options.durability != "os" else 0.0)
+    for tables in filled:
+        if tables.pid is not None:
+            emit(what="memory", server=tables.title, mb=tables.memory_mb())
+
+
+async def measure_cell(options, cell: Cell, servers: list[Tables], syncs_per_s: float) -> None:
+    requests = {tables.title: cell.requests(tables) for tables in servers}
+    runs: dict[str, list[Load]] = {tables.title: [] for tables in servers}
+    spent_s = dict.fromkeys(runs, 0.0)
+    for tables in servers:
+        await load(tables.url, requests[tables.title], cell.concurrency, 0.3, reopens=True)
+    for _ in range(options.runs):
+        for tables in servers:
+            before = tables.cpu_s()
+            runs[tables.title].append(
+                await load(tables.url, requests[tables.title], cell.concurrency, options.seconds, reopens=True)
+            )
+            spent_s[tables.title] += (tables.cpu_s() or 0.0) - (before or 0.0)
+    reached = {}
+    for tables in servers:
+        told = sorted((each.told() for each in runs[tables.title]), key=lambda found: found["per_s"])
+        found = told[len(told) // 2] | {"spread": [told[0]["per_s"], told[-1]["per_s"]]}
+        reached[tables.title] = found["per_s"]
+        answered = sum(len(each.took_s) for each in runs[tables.title])
+        if tables.pid is not None and answered:
+            found["server_us"] = round(spent_s[tables.title] / answered * 1e6, 1)
+        if cell.items > 1:
+            found["items_per_s"] = found["per_s"] * cell.items
+        if syncs_per_s and tables.title.endswith("sync") and cell.what in ("PutItem", "BatchWriteItem"):
+            found["of_fsync"] = round(found["per_s"] / (syncs_per_s * cell.concurrency), 2)
+        emit(what=cell.what, concurrency=cell.concurrency, server=tables.title, **found)
+    ours = {title: per_s for title, per_s in reached.items() if title.startswith("cumulet")}
+    others = {title: per_s for title, per_s in reached.items() if title not in ours}
+    if ours and others:
+        strongest = max(others, key=lambda title: others[title])
+        ratios = {title: round(per_s / (others[strongest] or 1), 2) for title, per_s in ours.items()}
+        emit(what="ratio", cell=f"{cell.what} {cell.concurrency}", strongest=strongest, **ratios)
+
+
+def fdatasync_per_s(folder: str) -> float:
+    """How often a second a kilobyte more can be made durable here, for half a second."""
+    took_s: list[float] = []
+    with open(Path(folder) / "fdatasync", "wb", buffering=0) as file:
+        while sum(took_s) < 0.5:
+            started = time.perf_counter()
+            file.write(b"x" * 1024)
+            os.fdatasync(file.fileno())
+            took_s.append(time.perf_counter() - started)
+    per_s = len(took_s) / sum(took_s)
+    emit(what="fdatasync", per_s=round(per_s), p50_ms=percentile(took_s, 50), p99_ms=percentile(took_s, 99))
+    return per_s
 
 
 def query(tables: Tables, partition: int) -> bytes:
@@ -198,16 +288,18 @@ async def measure_restart(options) -> None:
             emit(what="start to first read", mb=options.restart, seconds=round(took_s, 2), memory_mb=again.memory_mb())
 
 
-def _node(folder: str, options) -> Node:
+def _node(folder: str, options, durability: str = "") -> Node:
     key = f"{KEY.access_key_id}:{KEY.secret}"
-    settings = ["--port", "0", "--data", folder, "--root-key", key, "--durability", options.durability, "--quiet"]
+    chosen = durability or options.durability.split(",")[0]
+    settings = ["--port", "0", "--data", folder, "--root-key", key, "--durability", chosen, "--quiet"]
     return Node("-m", "cumulet.cli", "up", *settings)
 
 
 def emit_run(options) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout.strip()
     where = options.url or f"cumulet, durability {options.durability}"
-    emit(what="run", commit=commit, server=where, item_bytes=options.bytes, python=sys.version.split()[0])
+    load_1 = round(os.getloadavg()[0], 1)
+    emit(what="run", commit=commit, server=where, item_bytes=options.bytes, python=sys.version.split()[0], load_average=load_1)
 
 
 async def main(options) -> None:
@@ -215,13 +307,24 @@ async def main(options) -> None:
         await measure_restart(options)
         return
     with ExitStack() as closing:
+        folder = closing.enter_context(tempfile.TemporaryDirectory())
+        servers = []
         if options.url:
-            tables = Tables(options.url, options.bytes)
+            servers.append(Tables(options.url, options.bytes, title=options.url))
         else:
-            node = closing.enter_context(_node(closing.enter_context(tempfile.TemporaryDirectory()), options))
-            tables = Tables(node.url, options.bytes, node.process.pid)
-        measure = measure_growth if options.grow else measure_many if options.many else measure_operations
-        await measure(options, tables)
+            for durability in options.durability.split(","):
+                node = closing.enter_context(_node(f"{folder}/{durability}", options, durability))
+                servers.append(Tables(node.url, options.bytes, node.process.pid, f"cumulet {durability}"))
+        if options.grow:
+            await measure_growth(options, servers[0])
+        elif options.many:
+            await measure_many(options, servers[0])
+        else:
+            for name in PEERS if options.peers else ():
+                if not options.only or name in options.only.split(","):
+                    peer = closing.enter_context(Peer(name, Path(options.peers)))
+                    servers.append(Tables(peer.url, options.bytes, peer.process.pid, name))
+            await measure_operations(options, servers, folder)
 
 
 if __name__ == "__main__":
@@ -230,7 +333,10 @@ if __name__ == "__main__":
     parser.add_argument("--bytes", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--durability", choices=["sync", "os"], default="os")
+    parser.add_argument("--durability", choices=["sync", "os", "os,sync"], default="os")
+    parser.add_argument("--peers", default="", help="the folder that they are in")
+    parser.add_argument("--only", default="", help="of the peers")
+    parser.add_argument("--cells", default="", help="what is measured, all of it if nothing is said")
     parser.add_argument("--grow", default="")
     parser.add_argument("--many", type=int, default=0)
     parser.add_argument("--restart", type=int, default=0)
