@@ -78,6 +78,7 @@ class _Client(asyncio.Protocol):
         self.requests, self.until, self.load, self.status = requests, until, load, str(status).encode()
         self.at = 0
         self.buffer = b""
+        self.most = None
         self.reopen = None  # makes another connection where the server closes each
         self.done = asyncio.get_running_loop().create_future()
 
@@ -87,7 +88,8 @@ class _Client(asyncio.Protocol):
 
     def send(self):
         now = time.perf_counter()
-        if now >= self.until:
+        if now >= self.until or self.at == self.most:
+            self.until = now
             self.transport.close()
             return
         self.sent = now
@@ -141,10 +143,17 @@ class Load:
 
 
 async def load(
-    url: str, requests: list[bytes], concurrency: int, seconds: float, status: int = 200, *, reopens: bool = False
+    url: str,
+    requests: list[bytes],
+    concurrency: int,
+    seconds: float,
+    status: int = 200,
+    *,
+    reopens: bool = False,
+    is_once: bool = False,
 ) -> Load:
     """Send `requests` in turn on `concurrency` connections, the next when the last is answered. Other statuses are errors.
-    `reopens`: a connection that the server closes is followed by another."""
+    `reopens`: a connection that the server closes is followed by another. `is_once`: each connection sends each request once."""
     parts = urlsplit(url)
     outcome = Load()
     started = time.perf_counter()
@@ -164,6 +173,7 @@ async def load(
             lambda: _Client(requests, started + seconds, outcome, status), parts.hostname, parts.port
         )
         client.reopen = reopen if reopens else None
+        client.most = len(requests) if is_once else None
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))
     outcome.wall_s = time.perf_counter() - started

@@ -63,25 +63,36 @@ class _View:
         prefix = self._prefix
         low, high = prefix + start, prefix + end if end is not None else _beyond(prefix)
         cut = len(prefix)
+        pairs = self._source.items(backwards=reverse, from_key=high if reverse else low)
+        last, left = None, limit if limit is not None else -1
+        if left == 0:
+            return
+        for key, value in pairs:
+            if key >= high:
+                if reverse:
+                    continue
+                return
+            if key < low:
+                return
+            yield key[cut:], value
+            left -= 1
+            if left == 0:
+                return
+            last = key
+        self._check_ended(last if last is not None else high if reverse else low, reverse=reverse)
+
+    def _check_ended(self, key: bytes, *, reverse: bool) -> None:
+        """Raises when there is a broken block behind a key: pairs stop there as they do at the end, and only the status of an
+        iterator tells the two apart."""
         iterator = self._source.iter()
         if reverse:
-            iterator.seek_for_prev(high)
-            if iterator.valid() and iterator.key() == high:
+            iterator.seek_for_prev(key)
+            if iterator.valid():
                 iterator.prev()
         else:
-            iterator.seek(low)
-        given = 0
-        while iterator.valid() and (limit is None or given < limit):
-            key: bytes = iterator.key()
-            if key < low or key >= high:
-                break
-            yield key[cut:], iterator.value()
-            given += 1
-            if reverse:
-                iterator.prev()
-            else:
+            iterator.seek(key)
+            if iterator.valid():
                 iterator.next()
-        # An iterator stops at a broken block as it does at the end; only its status tells the two apart.
         iterator.status()
 
 

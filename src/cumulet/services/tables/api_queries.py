@@ -91,7 +91,7 @@ class QueryOperations:
             self._data.buckets.charge(shard, table, part, units)
         result: dict[str, Any] = {"Count": page.count, "ScannedCount": page.scanned}
         if not request.is_count:
-            result["Items"] = page.items
+            result["Items"] = page.shown
         if page.last_key is not None:
             result["LastEvaluatedKey"] = page.last_key
         told = consumed(req.get("ReturnConsumedCapacity"), table, req["TableName"], cost)

@@ -5,6 +5,7 @@ snapshot. What is neither filtered nor projected is never decoded.
 """
 
 import asyncio
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,16 +44,27 @@ class PageRequest:
 
 @dataclass(slots=True)
 class Page:
-    """`size` bytes were evaluated; `fetched_bytes` are of the whole items that an index led to. `last_key` is where the next page
-    goes on, None when there is none."""
+    """`items` are decoded, `stored` the JSON of items as they are kept. `size` bytes were evaluated; `fetched_bytes` are of whole
+    items that an index led to. `last_key` is where the next page goes on, None when there is none."""
 
     items: list[Any] = field(default_factory=list)
+    stored: list[bytes] = field(default_factory=list)
     count: int = 0
     scanned: int = 0
     size: int = 0
     fetched_bytes: list[int] = field(default_factory=list)
     last: tuple[bytes, bytes] | None = None
     last_key: Document | None = None
+
+    @property
+    def shown(self) -> Any:
+        """A list of the items as JSON, or a fragment of it."""
+        return orjson.Fragment(b"[" + b",".join(self.stored) + b"]") if self.stored else self.items
+
+    @property
+    def listed(self) -> list[Any]:
+        """The same, one by one."""
+        return self.items + [orjson.Fragment(each) for each in self.stored]
 
 
 async def read_page(store: Store, shard: str, request: PageRequest) -> Page:
@@ -72,27 +84,36 @@ async def read_page(store: Store, shard: str, request: PageRequest) -> Page:
 
 def _read_whole(reader: Reader, request: PageRequest, page: Page, most: int) -> bool:
     """Take up to `most` more; whether the page is full before its limit."""
-    total, items, fragment = page.size, page.items, orjson.Fragment
-    has_room = page.scanned == 0  # one item goes on any page
-    last = page.last
-    seen = 0
+    pairs = list(_pairs(reader, request, page, most))
     is_full = False
-    for pair in _pairs(reader, request, page, most):
-        value = pair[1]
-        size = int.from_bytes(value[:4], "big")
-        if total + size > PAGE_BYTES and not has_room:
-            is_full = True
-            break
-        has_room = False
-        total += size
-        seen += 1
-        last = pair
-        if not request.is_count:
-            items.append(fragment(value[4:]))
-    page.size, page.last = total, last
-    page.scanned += seen
-    page.count += seen
+    if page.size + sum([len(pair[1]) for pair in pairs]) > PAGE_BYTES:  # as JSON an item is longer than what it counts for
+        room = _room(pairs, page)
+        is_full = room < len(pairs)
+        del pairs[room:]
+    if not pairs:
+        return is_full
+    page.size += sum(_sizes(pairs))
+    page.last = pairs[-1]
+    page.scanned += len(pairs)
+    page.count += len(pairs)
+    if not request.is_count:
+        page.stored += [pair[1][storage.SIZE_BYTES :] for pair in pairs]
     return is_full
+
+
+def _room(pairs: list[tuple[bytes, bytes]], page: Page) -> int:
+    """How many more items the page has room for; one goes on any page."""
+    total = page.size
+    for position, size in enumerate(_sizes(pairs)):
+        total += size
+        if total > PAGE_BYTES and page.scanned + position:
+            return position
+    return len(pairs)
+
+
+def _sizes(pairs: list[tuple[bytes, bytes]]) -> tuple[int, ...]:
+    """What items count for, all at once."""
+    return struct.unpack(f">{len(pairs)}I", b"".join([pair[1][:4] for pair in pairs]))
 
 
 def _read_decoded(reader: Reader, request: PageRequest, page: Page, most: int) -> bool:

@@ -97,7 +97,7 @@ async def _read(
             position = None
         request.limit = None if limit is None else limit - result.scanned
         page = await read_page(data.store, shard, request)
-        result.items += page.items
+        result.items += page.listed
         result.scanned += page.scanned
         result.size += page.size
         add_cost(result.cost, cost_of(page, name, is_consistent=execution.is_consistent))
