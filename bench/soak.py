@@ -1,12 +1,12 @@
 """A node under load for a long time, while its parts are killed at random: does anything leak, is anything acknowledged lost?
 
-    python bench/soak.py [--minutes 30] [--seed 1]
+    python bench/soak.py [--minutes 30] [--rounds 5] [--seed 1]
 
 Synchronous calls go on all the time and asynchronous events are sent at a steady rate. Every few seconds something is ended
 by SIGKILL: an environment, a zygote, or the node itself, which is then started again on its data. An event's proof is a
 record that its function writes through the node's own API before it returns. Prints JSON lines, one a minute and a verdict:
-the acknowledged events that never ran, and what the node holds of descriptors, processes, control groups, mounts, files and
-memory when it is idle, before and after a minute of calls.
+the acknowledged events that never ran; and before it, what the node holds of descriptors, processes, control groups, mounts, files
+and memory when it is idle, after each of some minutes of calls.
 """
 
 import argparse
@@ -245,11 +245,10 @@ async def main(options) -> None:
             soak.node.process.kill()  # the last one: what it held must be swept by the next
             soak.node.process.wait()
             await asyncio.to_thread(soak.start)
-            await _calls(soak, 60)
-            first = await _idle(soak)
-            await _calls(soak, 60)
-            last = await _idle(soak)
-            emit(what="verdict", lost=sorted(lost), acknowledged=len(soak.acknowledged), held_first=first, held_last=last)
+            for _ in range(options.rounds):
+                await _calls(soak, 60)
+                emit(what="held when idle", calls=soak.counts["calls: 200"], **await _idle(soak))
+            emit(what="verdict", lost=sorted(lost), acknowledged=len(soak.acknowledged))
         finally:
             soak.node.__exit__()
         left = {
@@ -278,5 +277,8 @@ def _survivors(folder: str) -> list[int]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="minutes of calls at the end, after each of which is counted what is held"
+    )
     parser.add_argument("--seed", type=int, default=1)
     run(main(parser.parse_args()))
