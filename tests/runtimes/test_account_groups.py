@@ -42,7 +42,7 @@ def handler(event, context):
 @pytest.fixture
 async def limited(bench, tmp_path):
     """Environments of a node on which one account may have few processes."""
-    quotas = Quotas(Quota(), {SMALL: Quota(processes=MOST, weight=4.0)})
+    quotas = Quotas(Quota(), {SMALL: Quota(processes=MOST, weight=4.0, memory_mb=160)})
     blobs = MemoryBlobs()
     runtimes = NodeRuntimes(tmp_path / "limited", PackageCache(tmp_path / "limited-code", blobs), quotas=quotas)
     await runtimes.open()
@@ -110,6 +110,26 @@ async def test_many_environments_of_one_account_get_no_more_of_a_processor_than_
     environments = [await limited.start(BUSY, account=account, memory_mb=512) for account in accounts]
     one, *many = [json.loads(each.payload) for each in await asyncio.gather(*map(limited.call, environments))]
     assert one > 0.3 * (one + sum(many))
+
+
+EATER = {
+    "index.py": """
+kept = []
+
+def handler(event, context):
+    kept.append(b"." * (100 << 20))
+    return len(kept[0])
+"""
+}
+
+
+async def test_environments_of_one_account_share_its_memory(limited):
+    first, second = [await limited.start(EATER, account=SMALL, memory_mb=512) for _ in range(2)]
+    await asyncio.gather(limited.call(first), limited.call(second), return_exceptions=True)
+    done, left = await asyncio.wait([first.exited, second.exited], return_when=asyncio.FIRST_COMPLETED, timeout=30)
+    assert [each.result().is_out_of_memory for each in done] == [True] and len(left) == 1
+    other = await limited.start(EATER, account=OTHER, memory_mb=512)
+    assert json.loads((await limited.call(other)).payload) == 100 << 20
 
 
 SLICE = {

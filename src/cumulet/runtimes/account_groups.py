@@ -61,7 +61,7 @@ class AccountGroups:
 
     async def _make(self, account: str) -> cgroup.Group:
         quota = self._quotas.of(account)
-        limits = Limits(memory_bytes=0, pids=quota.processes, cpu_share=quota.weight)
+        limits = Limits(memory_bytes=quota.memory_mb << 20, pids=quota.processes, cpu_share=quota.weight)
         try:
             return await asyncio.to_thread(cgroup.open_between, self._node, _PREFIX + account, limits)
         except OSError as error:

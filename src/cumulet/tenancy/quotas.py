@@ -17,9 +17,9 @@ class Quota:
     """One account's limits. `weight` is its share when the node is full, as against other accounts' weights.
 
     `concurrency` counts invocations at once; `requests_per_s` signed requests in the long run, `request_burst` of them at once;
-    `processes`, threads included, are what all its environments may have together; `waiting_events`, `waiting_event_bytes` what may
-    be accepted asynchronously and is not settled yet; `code_bytes` and `functions` are per region; `log_bytes_per_s` is what its
-    functions may print together.
+    `processes`, threads included, and `memory_mb` (0: no limit) are what all its environments may take together;
+    `waiting_events`, `waiting_event_bytes` what may be accepted asynchronously and is not settled yet; `code_bytes` and `functions`
+    are per region; `log_bytes_per_s` is what its functions may print together.
     """
 
     weight: float = 1.0
@@ -27,6 +27,7 @@ class Quota:
     requests_per_s: float = 50_000.0
     request_burst: int = 50_000
     processes: int = 8192
+    memory_mb: int = 0
     waiting_events: int = 200_000
     waiting_event_bytes: int = 4 * 1024**3
     code_bytes: int = 80_530_636_800
