@@ -5,24 +5,19 @@ the test wrote at an origin of its own.
 """
 
 import http.server
-import importlib.util
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.webdriver import WebDriver
 
-_SPEC = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).parents[1] / "e2e" / "conftest.py")
-assert _SPEC is not None and _SPEC.loader is not None
-_E2E = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_E2E)
+import real_node
+from loopback import Loopback
 
-node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
+node, start_node, name = real_node.node, real_node.start_node, real_node.name
 
 PYTHON = f"python3.{sys.version_info.minor}"
 _FLAGS = (
@@ -75,7 +70,7 @@ def open_tab(browser: WebDriver) -> Callable[[str], str]:
     return open_at
 
 
-class Site:
+class Site(Loopback):
     """Serves `pages` ({path: HTML}) at `origin`; `other_origin` is the same server by another name."""
 
     def __init__(self) -> None:
@@ -93,17 +88,8 @@ class Site:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-        port = self._server.server_address[1]
-        self.origin, self.other_origin = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.origin, self.other_origin = f"http://127.0.0.1:{self.port}", f"http://localhost:{self.port}"
 
 
 @pytest.fixture

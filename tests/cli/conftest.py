@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Node, name, start_node  # noqa: F401  (fixtures)
+
+from real_node import Node, name, start_node  # noqa: F401  (fixtures)
 
 
 class Cumulet:

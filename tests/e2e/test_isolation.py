@@ -11,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Node
+
+from real_node import Node
 
 NOBODY = ("setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups")
 

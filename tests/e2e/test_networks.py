@@ -13,10 +13,10 @@ import zipfile
 from concurrent.futures import Future
 
 import pytest
-from tests.e2e.conftest import Node
 
 from cumulet.sandbox import egress, network
 from cumulet.sandbox.netlink import LOOPBACK, Netlink, new_address, new_pair, new_route, set_up
+from real_node import Node
 
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="making network namespaces and links wants root"),

@@ -1,34 +1,20 @@
 import asyncio
 import contextlib
-import importlib.util
 import io
 import ssl
-import sys
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
+import real_node
 from cumulet.core.http import Request, Response
 from cumulet.gateway.http import HttpLimits, HttpServer
+from deployed import ECHO, PYTHON, ROLE
 
-_SPEC = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).parents[1] / "e2e" / "conftest.py")
-assert _SPEC is not None and _SPEC.loader is not None
-_E2E = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_E2E)
-
-node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
-
-PYTHON = f"python3.{sys.version_info.minor}"
-ROLE = "arn:aws:iam::000000000000:role/any"
-ECHO = """\
-import json
-def handler(event, context):
-    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
-"""
+node, start_node, name = real_node.node, real_node.start_node, real_node.name
 
 
 def pytest_asyncio_loop_factories(config, item):

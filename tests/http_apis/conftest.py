@@ -1,42 +1,22 @@
 """HTTP APIs on a real node: made with boto3, called with an HTTP client; and servers of the test's own for them to reach."""
 
 import http.server
-import importlib.util
-import io
 import json
-import sys
-import threading
-import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).parents[1] / "e2e" / "conftest.py")
-assert _SPEC is not None and _SPEC.loader is not None
-_E2E = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_E2E)
+import deployed
+import real_node
+from deployed import ECHO, PYTHON, ROLE, zip_of
+from loopback import Loopback
 
-node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
+node, start_node, name = real_node.node, real_node.start_node, real_node.name
+function = deployed.function
 
-
-PYTHON = f"python3.{sys.version_info.minor}"
-ROLE = "arn:aws:iam::000000000000:role/any"
-ACCESS_KEY, SECRET = _E2E.ACCESS_KEY, _E2E.SECRET
-ECHO = """\
-import json
-def handler(event, context):
-    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
-"""
-
-
-def zip_of(text: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("index.py"), text)
-    return buffer.getvalue()
+ACCESS_KEY, SECRET = real_node.ACCESS_KEY, real_node.SECRET
 
 
 class Api:
@@ -90,21 +70,6 @@ def api(make_api: Callable[..., Api]) -> Api:
     return make_api()
 
 
-@pytest.fixture
-def function(node: Any, name: str) -> Callable[..., str]:
-    """Makes functions; each call gives an ARN."""
-    count = iter(range(100))
-
-    def make(text: str = ECHO, **more: Any) -> str:
-        made = node.client("lambda").create_function(
-            FunctionName=f"{name}-{next(count)}", Runtime=PYTHON, Handler="index.handler", Role=ROLE,
-            Code={"ZipFile": zip_of(text)}, **more,
-        )  # fmt: skip
-        return str(made["FunctionArn"])
-
-    return make
-
-
 @pytest.fixture(scope="session")
 def echo_arn(node: Any) -> str:
     """A function that answers with its event."""
@@ -114,7 +79,7 @@ def echo_arn(node: Any) -> str:
     return str(made["FunctionArn"])
 
 
-class Server:
+class Server(Loopback):
     """An HTTP server on loopback: answers by `answers[path]` (status, headers, body), else tells the request; `seen` are paths."""
 
     def __init__(self) -> None:
@@ -144,16 +109,8 @@ class Server:
             def log_message(self, *arguments: Any) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.url = f"http://127.0.0.1:{self.port}"
 
 
 @pytest.fixture

@@ -1,39 +1,19 @@
 """REST APIs on a real node: made with boto3, called with an HTTP client."""
 
-import importlib.util
-import io
 import json
-import sys
-import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).parents[1] / "e2e" / "conftest.py")
-assert _SPEC is not None and _SPEC.loader is not None
-_E2E = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_E2E)
+import deployed
+import real_node
 
-node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
+node, start_node, name = real_node.node, real_node.start_node, real_node.name
+function = deployed.function
 
-PYTHON = f"python3.{sys.version_info.minor}"
-ROLE = "arn:aws:iam::000000000000:role/any"
-ECHO = """\
-import json
-def handler(event, context):
-    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
-"""
-ACCESS_KEY, SECRET = _E2E.ACCESS_KEY, _E2E.SECRET
-
-
-def zip_of(text: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("index.py"), text)
-    return buffer.getvalue()
+ACCESS_KEY, SECRET = real_node.ACCESS_KEY, real_node.SECRET
 
 
 def uri_of(function_arn: str, region: str = "us-east-1") -> str:
@@ -112,21 +92,6 @@ def make_api(node: Any, name: str) -> Iterator[Callable[..., Api]]:
 @pytest.fixture
 def api(make_api: Callable[..., Api]) -> Api:
     return make_api()
-
-
-@pytest.fixture
-def function(node: Any, name: str) -> Callable[..., str]:
-    """Makes functions; each call gives an ARN."""
-    count = iter(range(100))
-
-    def make(text: str = ECHO, **more: Any) -> str:
-        made = node.client("lambda").create_function(
-            FunctionName=f"{name}-{next(count)}", Runtime=PYTHON, Handler="index.handler", Role=ROLE,
-            Code={"ZipFile": zip_of(text)}, **more,
-        )  # fmt: skip
-        return str(made["FunctionArn"])
-
-    return make
 
 
 def json_of(response: httpx.Response) -> Any:

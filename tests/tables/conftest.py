@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from botocore.session import get_session
-from tests.e2e.conftest import Node, name, node, start_node  # noqa: F401  (fixtures)
 
 from cumulet.core.clock import ManualClock
 from cumulet.core.context import Context, Principal
@@ -20,6 +19,7 @@ from cumulet.services.tables.api import TablesService
 from cumulet.store.contract import Store
 from cumulet.store.memory import MemoryStore
 from cumulet.wire.service import load_service
+from real_node import Node, name, node, start_node  # noqa: F401  (fixtures)
 
 ACCOUNT, REGION = "000000000000", "eu-west-1"
 _MODEL = get_session().get_service_model("dynamodb")

@@ -28,7 +28,8 @@ from pynamodb.exceptions import DoesNotExist, PutError, TableError, TransactWrit
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb.models import Model
 from pynamodb.transactions import TransactGet, TransactWrite
-from tests.e2e.conftest import ACCESS_KEY, SECRET
+
+from real_node import ACCESS_KEY, SECRET
 
 from .conftest import Node, index, schema
 

@@ -15,7 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.e2e.conftest import ACCESS_KEY, SECRET
+
+from real_node import ACCESS_KEY, SECRET
 
 from .conftest import Node, schema
 from .linearizability import Operation, is_linearizable

@@ -16,12 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).parents[1] / "e2e" / "conftest.py")
-assert _SPEC is not None and _SPEC.loader is not None
-_E2E = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_E2E)
+import real_node
 
-node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
+node, start_node, name = real_node.node, real_node.start_node, real_node.name
 
 _SPEC = importlib.util.spec_from_file_location("runtimes_conftest", Path(__file__).parents[1] / "runtimes" / "conftest.py")
 assert _SPEC is not None and _SPEC.loader is not None

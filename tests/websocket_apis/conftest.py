@@ -12,6 +12,7 @@ import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+import real_node
 from cumulet.core.clock import ManualClock
 from cumulet.core.errors import Fault
 from cumulet.core.http import Response
@@ -36,10 +37,9 @@ def _load(name: str, path: str) -> Any:
 
 _GATEWAY = _load("gateway_conftest", "gateway/conftest.py")
 _INVOKE = _load("invoke_conftest", "invoke/conftest.py")
-_E2E = _load("e2e_conftest", "e2e/conftest.py")
 
 serving, pytest_asyncio_loop_factories = _GATEWAY.serving, _GATEWAY.pytest_asyncio_loop_factories
-node, start_node, name = _E2E.node, _E2E.start_node, _E2E.name
+node, start_node, name = real_node.node, real_node.start_node, real_node.name
 
 PLACE = Place("000000000000", "us-east-1")
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:"
