@@ -73,6 +73,26 @@ def handler(e, c):
     )
 
 
+@pytest.mark.parametrize("handler", ["plain", "generator", "coroutine", "generator_too"])
+async def test_a_stack_begins_with_the_users_own_code(bench, handler):
+    code = """
+def plain(e, c):
+    raise ValueError('no')
+def generator(e, c):
+    yield 'x'
+    raise ValueError('no')
+async def coroutine(e, c):
+    raise ValueError('no')
+async def generator_too(e, c):
+    yield 'x'
+    raise ValueError('no')
+"""
+    environment = await bench.start({"index.py": code}, handler=f"index.{handler}")
+    answer = await bench.call(environment)
+    (frame,) = json.loads(answer.payload)["stackTrace"]
+    assert frame.startswith('  File "/var/task/index.py", line ') and "raise ValueError('no')" in frame
+
+
 async def test_variables_and_paths_are_lambdas(bench):
     code = "import os, sys\ndef handler(e, c):\n    return [dict(os.environ), sys.path, os.getcwd()]\n"
     environ, path, cwd = json.loads(

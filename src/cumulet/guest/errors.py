@@ -1,12 +1,20 @@
 """Lambda's error documents for Python: `{"errorMessage", "errorType", "requestId", "stackTrace"}`."""
 
 import json
+import os
 import traceback
 from typing import Any, Dict, List, Optional
 
 from cumulet.guest import logs
 
-_OWN_FILES = ("python_runtime.py", "handler.py", "<frozen importlib")
+_LIBRARY = os.path.dirname(traceback.__file__)
+_OWN_PLACES = (
+    os.path.dirname(os.path.abspath(__file__)) + os.sep,
+    "<frozen importlib",
+    os.path.join(_LIBRARY, "importlib") + os.sep,
+    os.path.join(_LIBRARY, "asyncio") + os.sep,
+)
+"""Where the frames are that begin every stack: the runtime's own, and what stands between them and the code."""
 
 
 class RuntimeFault(Exception):
@@ -50,7 +58,7 @@ def stack_of(error: BaseException) -> List[str]:
 
 
 def _is_own(filename: str) -> bool:
-    return "cumulet" in filename and filename.endswith(_OWN_FILES[:2]) or filename.startswith(_OWN_FILES[2])
+    return filename.startswith(_OWN_PLACES)
 
 
 def _text(error: BaseException) -> str:
