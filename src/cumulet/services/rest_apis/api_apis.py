@@ -7,7 +7,6 @@ import orjson
 from cumulet.core import ids
 from cumulet.core.clock import Clock
 from cumulet.core.context import Context
-from cumulet.core.errors import NotImplementedFault
 from cumulet.core.operations import operation
 from cumulet.services.rest_apis import patch_tables, storage
 from cumulet.services.rest_apis.errors import BadRequest
@@ -248,7 +247,3 @@ class ApiOperations:
 
         await self._store.write(storage.shard_of(place_of(ctx)), delete)
         return {}
-
-    @operation("GetSdk")
-    async def get_sdk(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
-        raise NotImplementedFault("This node does not generate SDKs (GetSdk)")

@@ -174,10 +174,6 @@ class PartOperations:
 
         return await self._delete(ctx, req, "model", name, is_used)
 
-    @operation("GetModelTemplate")
-    async def get_model_template(self, ctx: Context, req: dict[str, Any]) -> dict[str, Any]:
-        raise NotImplementedFault("This node does not generate templates from models (GetModelTemplate)")
-
     # Request validators
 
     @operation("CreateRequestValidator")
