@@ -32,6 +32,7 @@ _JOIN_BYTES = 65_536
 _KEPT_HEAD_BYTES = 4096
 _AT_ONCE = 16
 """How many requests that came together are answered before others have their turn."""
+_NO_PARSER = httptools.HttpRequestParser(object())
 _NO_HEAD = Head([], [], 0, 0, is_chunked=False, is_expecting=False, size=0, kept={})
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
 
@@ -130,9 +131,14 @@ class Connection(asyncio.Protocol):
         for turn in self._turns:
             self._release(turn)
         self._turns.clear()
+        self._let_go()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._server.forget(self)
+
+    def _let_go(self) -> None:
+        """The parser holds this object, as this does it: left to the collector, both would stay until it next looks everywhere."""
+        self._parser = _NO_PARSER
 
     def eof_received(self) -> bool:
         """Half-closed: what was asked is still answered; a cut-off request is not a request."""
@@ -357,6 +363,7 @@ class Connection(asyncio.Protocol):
         upgraded = UpgradedConnection(self._server, self.transport, read_ahead, is_lost=self._is_lost)
         self._server.hand_on(self, upgraded)
         upgraded.start(head.encode(), response.run)
+        self._let_go()
         if self._server.is_draining:
             upgraded.close_when_idle()
 
@@ -394,6 +401,7 @@ class Connection(asyncio.Protocol):
         self._is_input_done = True
         other = Http2Connection(self._server, self.transport, self._source_ip, self._scheme)
         self._server.hand_on(self, other)
+        self._let_go()
         other.start()
         return other
 
@@ -409,7 +417,7 @@ class Connection(asyncio.Protocol):
 
     async def _answer_turns(self, begun: _Turn | None) -> None:
         server, turns = self._server, self._turns
-        is_last = False
+        is_last, answered = False, 0
         while (begun or turns) and not is_last:
             turn, begun = begun or turns.popleft(), None
             if turn.request is None:
@@ -435,6 +443,9 @@ class Connection(asyncio.Protocol):
                 await self._send_stream(turn, response, response.body, is_last)
             if self._writable is not None:
                 await self._writable
+            answered += 1
+            if answered % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             if self._is_reading_paused and not self._is_lost and not self._is_input_done and len(turns) < self._limits.pipelined:
                 self._resume_reading()
         if self._is_lost:

@@ -45,6 +45,12 @@ class CompiledResponse:
     templates: CompiledTemplates
     content_handling: str | None
 
+    def find_constant(self, kind: str) -> bytes | None:
+        """The body of this media type, where nothing of the answer depends on the request. Raises TemplateError."""
+        if self.headers or self.content_handling == "CONVERT_TO_BINARY":
+            return None
+        return self.templates.get(kind).constant_bytes
+
 
 @dataclass(slots=True)
 class CompiledIntegration:

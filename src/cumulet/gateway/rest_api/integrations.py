@@ -232,6 +232,11 @@ def answer_of(call: Call, response: Response, selection: str | None, *, is_mock:
     body = response.body if isinstance(response.body, bytes) else b""
     call.note("Endpoint response body before transformations", body)
     chosen = _select(call, integration, (selection or str(response.status))[:_ERROR_CHARS])
+    kind = _response_kind(call, chosen)
+    constant = chosen.find_constant(kind) if kind is not None else None
+    if kind is not None and constant is not None:
+        call.note("Method response body after transformations", constant)
+        return Response(chosen.status, [("Content-Type", kind)], constant)
     headers: dict[str, list[str]] = {}
     for name, value in response.headers:
         headers.setdefault(name.lower(), []).append(value)
@@ -241,28 +246,22 @@ def answer_of(call: Call, response: Response, selection: str | None, *, is_mock:
         if found is not None:
             mapped[name] = found
     status = chosen.status
-    kind = _response_kind(call, chosen)
-    template = chosen.templates.get(kind) if kind is not None else None
-    if template is not None and template.constant_bytes is not None:
-        data = template.constant_bytes
-    elif template is not None:
-        converted = _response_body(call, chosen, headers, body)
+    converted = _response_body(call, chosen, headers, body)
+    if kind is None:
+        data = converted if isinstance(converted, bytes) else converted.encode("utf-8", "replace")
+        if is_mock:
+            data = b""
+        kind = plain((headers.get("content-type") or [JSON_TYPE])[0])
+    else:
         override = Overrides(header=Overrides(), status="")
         context = quiet(call.context)
         context["responseOverride"] = override
         text = converted if isinstance(converted, str) else converted.decode("utf-8", "replace")
-        data = _rendered(call, template, text, context).encode("utf-8", "replace")
+        data = _rendered(call, chosen.templates.get(kind), text, context).encode("utf-8", "replace")
         mapped.update(_texts(override["header"]))
         status = _overridden(override["status"], status)
-    else:
-        converted = _response_body(call, chosen, headers, body)
-        data = converted if isinstance(converted, bytes) else converted.encode("utf-8", "replace")
-        if is_mock:
-            data = b""
-    if kind is None:
-        kind = plain((headers.get("content-type") or [JSON_TYPE])[0])
-    elif chosen.content_handling == "CONVERT_TO_BINARY":
-        data = _decoded(data)
+        if chosen.content_handling == "CONVERT_TO_BINARY":
+            data = _decoded(data)
     names = {name.lower() for name in mapped}
     shown = list(mapped.items())
     if "content-type" not in names:
@@ -314,6 +313,8 @@ def _decoded(body: bytes) -> bytes:
 
 
 def _rendered(call: Call, template: Template, body: str, context: dict[str, Any]) -> str:
+    if template.constant is not None:
+        return template.constant
     return template.render(
         {
             "input": input_of(
