@@ -17,6 +17,9 @@ from typing import Any, Dict, Tuple
 from cumulet.guest import extensions, python_runtime, shell, snapshot, variables
 from cumulet.sandbox import enter, freezer, jail, kernel, privileges
 
+_CHANNEL_FD = 3
+"""Where the runtime has its channel, and the zygote what it is told by."""
+
 
 def run(
     launch: Dict[str, Any],
@@ -37,14 +40,22 @@ def run(
     """
     status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, status_fd)
     try:
+        channel_fd = _moved(channel_fd, _CHANNEL_FD)
         enter.die_with_parent()
         kernel.unblock_signals()
         os.setsid()
         walls = jail.from_json(launch["jail"])
         if not is_first:
-            _enter(walls, base, net, status)
+            if launch.get("is_shell"):
+                settings = enter.build(walls, base, net, functools.partial(_hand_over, status, "ear"), is_changed_later=True)
+                _take_streams(output_fd)
+                python_runtime.rehearse()
+                shell.become_alone(walls, settings, status)
+            else:
+                _enter(walls, base, net, status)
+                _take_streams(output_fd)
             status.close()
-            _become_runtime(launch, channel_fd, output_fd)
+            _become_runtime(launch)
         start = _start_shell if launch.get("is_shell") else _start
         pid, beside = start(launch, walls, base, net, channel_fd, output_fd, status)
         enter.die_with_parent()  # again: who changes ids loses that wish, and a frozen environment notices nothing by itself
@@ -82,7 +93,8 @@ def _start(
     pid = kernel.fork()
     if pid == 0:
         status.close()
-        _become_runtime(launch, channel_fd, output_fd)
+        _take_streams(output_fd)
+        _become_runtime(launch)
     return pid, beside
 
 
@@ -103,22 +115,33 @@ def _start_shell(
 ) -> Tuple[int, Dict[int, str]]:
     def start(gate: int) -> None:
         status.close()
-        _become_runtime(launch, channel_fd, output_fd, gate)
+        _take_streams(output_fd)
+        _become_runtime(launch, gate)
 
     before_drop = functools.partial(snapshot.start_maker, status) if launch.get("is_template") else None
     settings = enter.build(walls, base, net, functools.partial(_hand_over, status, "ear"), is_changed_later=True)
     return shell.become(launch, walls, settings, status, start, before_drop), {}
 
 
-def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gate: int = -1) -> None:
+def _moved(fd: int, number: int) -> int:
+    """The descriptor under the number that it has from now on, in place of the zygote's own."""
+    if fd != number:
+        os.dup2(fd, number)
+        os.close(fd)
+    os.set_inheritable(number, True)
+    return number
+
+
+def _take_streams(output_fd: int) -> None:
+    """The standard ones. There is no input."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    for source, target in ((null, 0), (output_fd, 1), (output_fd, 2)):
+        os.dup2(source, target)
+
+
+def _become_runtime(launch: Dict[str, Any], gate: int = -1) -> None:
     """The process that runs user code: only its channel and its output are open, and in a shell the gate until it has opened."""
     try:
-        null = os.open("/dev/null", os.O_RDONLY)
-        for source, target in ((null, 0), (output_fd, 1), (output_fd, 2)):
-            os.dup2(source, target)
-        if channel_fd != 3:
-            os.dup2(channel_fd, 3)
-        os.set_inheritable(3, True)
         if gate >= 0 and not launch["argv"]:
             gate = os.dup2(gate, 4, inheritable=False) if gate != 4 else gate
         os.closerange(5 if gate == 4 else 4, 1 << 16)
@@ -135,9 +158,11 @@ def _become_runtime(launch: Dict[str, Any], channel_fd: int, output_fd: int, gat
         if launch.get("web"):
             from cumulet.guest.web import program
 
-            program.serve(socket.socket(fileno=3), launch["web"], is_alone=launch["jail"].get("network", "host") != "host")
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, 3)
-        python_runtime.serve(channel, gate, is_template=bool(launch.get("is_template")))
+            program.serve(
+                socket.socket(fileno=_CHANNEL_FD), launch["web"], is_alone=launch["jail"].get("network", "host") != "host"
+            )
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, _CHANNEL_FD)
+        python_runtime.serve(channel, gate, is_told=not launch.get("is_shell"), is_template=bool(launch.get("is_template")))
     except BaseException:
         import traceback
 

@@ -21,16 +21,18 @@ _trace_id: Optional[str] = None
 """Of the call before: to ask the environment costs more than to remember."""
 
 
-def serve(sock: socket.socket, gate: int = -1, *, is_template: bool = False) -> None:
+def serve(sock: socket.socket, gate: int = -1, *, is_told: bool = True, is_template: bool = False) -> None:
     """Serve events from `sock` until the node closes it. Never returns.
 
-    In a shell that is nobody's yet, `gate` is where to wait until the function's code is in its place. A template serves no events:
-    once initialised it forks environments that do.
+    If it is not told yet whose environment this is, that comes first, and `gate` is where to wait until the function's code is in
+    its place, -1 when it is. A template serves no events: once initialised it forks environments that do.
     """
     channel = frames.Channel(sock)
     if gate >= 0:
-        _rehearse()
+        rehearse()
         _become_somebodys(channel, gate)
+    elif not is_told:
+        _take_variables(channel)
     if is_template:
         _serve_forks(channel, sock)
     _serve_events(channel, begin(channel))
@@ -129,7 +131,7 @@ def _take_variables(channel: frames.Channel) -> None:
     variables.take(json.loads(told))
 
 
-def _rehearse() -> None:
+def rehearse() -> None:
     """Go once through what an init and a call do, so that their pages are this process's own before anybody waits for them."""
     _encode(_decode(b'{"key": ["value", 1, 2.5, null]}'))
     compile("def handler(event, context):\n    return {'rehearsed': event}\n", "rehearsal", "exec")

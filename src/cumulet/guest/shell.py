@@ -37,20 +37,39 @@ def become(
     if pid == 0:
         enter.confine(walls, _proc_self(), before_drop)
         start(gate)
-    status.send(json.dumps({"jailed": 0.0}).encode())
+    started = _wait_and_fill(walls, settings, status, walls.cwd if launch.get("scatters") else "")
+    os.write(opener, b".")  # this process holds the other end too: a program that waits for the node instead breaks no pipe
+    _say_specialised(status, started)
+    enter.confine(walls, _proc_self())
+    privileges.hide()
+    return pid
+
+
+def become_alone(walls: jail.Jail, settings: "Optional[cgroup.Settings]", status: socket.socket) -> None:
+    """The same in the process that is to be the runtime itself: it is confined when it is told whose it is. Raises JailError, and
+    EOFError when the node no longer wants the shell."""
+    proc_self = _proc_self()
+    started = _wait_and_fill(walls, settings, status, "")
+    enter.confine(walls, proc_self)
+    _say_specialised(status, started)
+
+
+def _wait_and_fill(walls: jail.Jail, settings: "Optional[cgroup.Settings]", status: socket.socket, scattered: str) -> float:
+    """When the order came."""
+    status.send(b'{"jailed": 0.0}')
     message = status.recv(1 << 14)
     if not message:
         raise EOFError("the node has closed the shell")
     started = time.monotonic()
     try:
-        _fill(walls, json.loads(message), settings, walls.cwd if launch.get("scatters") else "")
+        _fill(walls, json.loads(message), settings, scattered)
     except OSError as error:
         raise jail.JailError("mounts", str(error))
-    os.write(opener, b".")  # this process holds the other end too: a program that waits for the node instead breaks no pipe
-    status.send(json.dumps({"specialised": (time.monotonic() - started) * 1000}).encode())
-    enter.confine(walls, _proc_self())
-    privileges.hide()
-    return pid
+    return started
+
+
+def _say_specialised(status: socket.socket, started: float) -> None:
+    status.send(b'{"specialised": %f}' % ((time.monotonic() - started) * 1000))
 
 
 def _fill(walls: jail.Jail, order: Dict[str, Any], settings: "Optional[cgroup.Settings]", scattered: str) -> None:

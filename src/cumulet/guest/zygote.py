@@ -101,7 +101,6 @@ class Zygote:
         start_first = self._start_anchor if request.get("is_alone") else None
         pid, first = self._namespaces.fork_into_new_pid_namespace(self._own_namespace, start_first)
         if pid == 0:
-            os.close(_CONTROL_FD)
             self._kernel.set_priority(0, _SLICE_US)  # the node's and the zygote's own may be higher
             base = self._bases[request["jail"]["base"]]
             self._environment.run(request, base, *fds, is_first=start_first is None)  # never returns

@@ -301,6 +301,7 @@ class NodeRuntimes:
             "is_shell": True,
             "scatters": plan.stays_in_place,
             "is_template": is_template,
+            "is_alone": plan.is_forked and not is_template and freezer.can_freeze(group),
         }
         tree, channel = await self._fork(zygote, request, jail, policy, base, lambda _: None)
         channel.setblocking(False)
