@@ -15,7 +15,7 @@ import subprocess
 from typing import Any, Dict, List, Optional
 
 from cumulet.sandbox import network
-from cumulet.sandbox.netlink import Netlink, new_address, new_pair, new_route, set_up
+from cumulet.sandbox.netlink import Netlink, make_no_addresses, new_address, new_pair, new_route, set_up
 from cumulet.sandbox.processes import is_alive, own_name
 
 TABLE = "cumulet_"
@@ -110,6 +110,7 @@ class Router:
         if lacking := find_lack(is_asked_for):
             raise EgressUnavailable(lacking)
         self._home = network.open_own()
+        self._has_ipv6 = os.path.exists("/proc/net/if_inet6")
         self._links = _FIRST_LINK
         self._table = TABLE + own_name().replace("-", "_")
         self._namespace = -1
@@ -123,12 +124,12 @@ class Router:
         """Give the jail in whose network namespace the calling thread stands its way out. Raises OSError."""
         self._links += 1
         number, address = self._links, str(_JAILS[256 + self._links % 65_000])
-        # IPv6 addresses that a link would take by itself: not in the jail.
-        _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
         inside = Netlink()
         try:
-            inside.ask(new_pair((_JAIL_LINK, "eth0", -1), (number, "e%d" % number, self._namespace)))
-            inside.ask(new_address(_JAIL_LINK, address), new_route(_JAIL_LINK))
+            inside.ask(new_pair((_JAIL_LINK, "eth0", -1), (number, "e%d" % number, self._namespace), is_up=False))
+            if self._has_ipv6:
+                inside.ask(make_no_addresses(_JAIL_LINK))
+            inside.ask(set_up(_JAIL_LINK), new_address(_JAIL_LINK, address), new_route(_JAIL_LINK))
         finally:
             inside.close()
         self._inside.ask(set_up(number), new_route(number, address))

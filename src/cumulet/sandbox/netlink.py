@@ -3,12 +3,13 @@
 import os
 import socket
 import struct
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 _NEWLINK, _NEWADDR, _NEWROUTE = 16, 20, 24
 _ERROR = 2
 _REQUEST, _ACK, _EXCL, _CREATE = 1, 4, 0x200, 0x400
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 18, 28
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 1, 3, 18, 26, 28
+_IFLA_INET6_ADDR_GEN_MODE, _NONE = 8, 1
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF = 1, 4
@@ -51,12 +52,19 @@ def set_up(index: int) -> bytes:
     return _message(_NEWLINK, 0, _link(index, _UP))
 
 
-def new_pair(here: End, there: End) -> bytes:
-    """A pair of links; what goes in at one end comes out at the other, once that is up too: `here` is."""
+def make_no_addresses(index: int) -> bytes:
+    """A link that is not up yet gets no IPv6 address by itself. To switch IPv6 off would be to write to a file of /proc/sys, which
+    the kernel looks for among those of all namespaces that there are."""
+    spec = _attribute(socket.AF_INET6, _attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_NONE])))
+    return _message(_NEWLINK, 0, _link(index, 0, 0) + _attribute(_IFLA_AF_SPEC, spec))
+
+
+def new_pair(here: End, there: End, *, is_up: bool = True) -> bytes:
+    """A pair of links; what goes in at one end comes out at the other, once both are up: `here` is if `is_up`."""
     peer = _link(there[0], _NOARP) + _attributes(_named(there))
     data = _attribute(_INFO_DATA, _attribute(_VETH_PEER, peer))
     info = _attribute(_IFLA_LINKINFO, _attribute(_INFO_KIND, b"veth\0") + data)
-    return _message(_NEWLINK, _CREATE | _EXCL, _link(here[0], _UP | _NOARP) + _attributes(_named(here)) + info)
+    return _message(_NEWLINK, _CREATE | _EXCL, _link(here[0], _UP * is_up | _NOARP) + _attributes(_named(here)) + info)
 
 
 def new_address(index: int, address: str) -> bytes:
@@ -87,8 +95,8 @@ def _message(kind: int, flags: int, body: bytes) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), kind, _REQUEST | _ACK | flags, 0, 0) + body
 
 
-def _link(index: int, flags: int) -> bytes:
-    return struct.pack("=BxHiII", 0, 0, index, flags, flags)
+def _link(index: int, flags: int, changed: Optional[int] = None) -> bytes:
+    return struct.pack("=BxHiII", 0, 0, index, flags, flags if changed is None else changed)
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

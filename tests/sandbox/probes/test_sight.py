@@ -110,11 +110,11 @@ def handler(event, context):
 def test_init_runs_inside_the_walls(prison):
     """What is imported is the tenant's code: it must not run anywhere but in its own jail."""
     code = """
-at_import = [os.getuid() != 0, os.path.exists("/etc/shadow"), call(165, b"x", b"/tmp", b"tmpfs", 0, 0), os.getppid()]
+at_import = [os.getuid() != 0, os.path.exists("/etc/shadow"), call(165, b"x", b"/tmp", b"tmpfs", 0, 0), os.getppid() in (0, 1)]
 def handler(event, context):
     return at_import
 """
-    assert prison.run(code).answer == [True, False, "EPERM", 1]
+    assert prison.run(code).answer == [True, False, "EPERM", True]
 
 
 def test_ids_differ_between_environments(start):
