@@ -8,8 +8,8 @@ import hashlib
 import hmac
 import re
 from calendar import timegm
-from dataclasses import dataclass
 from time import strptime
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
 from cumulet.auth.credentials import Credential, FindCredential
@@ -27,8 +27,7 @@ _EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 _UNRESERVED = "-_.~"
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """A signature that holds. `seed` and `key` are what the chunks of a streamed body are signed with."""
 
     credential: Credential
@@ -39,8 +38,7 @@ class Signature:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(NamedTuple):
     """What a request says of its own signature. `expires_s` is None for a signed header."""
 
     access_key_id: str
@@ -85,7 +83,7 @@ def verify(request: Request, find: FindCredential, now_ms: int) -> Signature:
 def signature_of(canonical: str, date: str, scope: str, key: bytes) -> str:
     """Of a canonical request; `date` as `YYYYMMDDTHHMMSSZ`, `scope` as `day/region/service/aws4_request`."""
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-    return hmac.new(key, f"{ALGORITHM}\n{date}\n{scope}\n{digest}".encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, f"{ALGORITHM}\n{date}\n{scope}\n{digest}".encode(), "sha256").hex()
 
 
 @functools.lru_cache(maxsize=4096)
@@ -206,6 +204,7 @@ def canonical_request(request: Request, service: str, signed_headers: tuple[str,
     )
 
 
+@functools.lru_cache(maxsize=1024)
 def _canonical_path(path: str, service: str) -> str:
     """S3 signs the path as it is sent; all others normalise it and encode it once more."""
     if path == "/":

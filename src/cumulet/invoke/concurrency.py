@@ -7,6 +7,7 @@ from cumulet.runtimes.contract import FunctionSpec
 
 ACCOUNT_LIMIT_REASON = "ConcurrentInvocationLimitExceeded"
 RESERVED_LIMIT_REASON = "ReservedFunctionConcurrentInvocationLimitExceeded"
+_MOST_REMEMBERED = 10_000
 
 
 class Concurrency:
@@ -14,6 +15,7 @@ class Concurrency:
 
     def __init__(self, limit_of: Callable[[str], int]) -> None:
         self._limit_of = limit_of
+        self._unreserved: dict[str, int] = {}
         self._reserved: dict[str, dict[str, int]] = {}
         self._reserved_in_all: dict[str, int] = {}
         self._unreserved_running: dict[str, int] = {}
@@ -21,6 +23,7 @@ class Concurrency:
 
     def set_reserved(self, account: str, function_id: str, reserved: int | None) -> None:
         """Told by the functions service whenever it changes, and at the start."""
+        self._unreserved.pop(account, None)
         functions = self._reserved.setdefault(account, {})
         if reserved is None:
             functions.pop(function_id, None)
@@ -31,7 +34,12 @@ class Concurrency:
             del self._reserved[account], self._reserved_in_all[account]
 
     def unreserved_limit(self, account: str) -> int:
-        return self._limit_of(account) - self._reserved_in_all.get(account, 0)
+        limit = self._unreserved.get(account)
+        if limit is None:
+            if len(self._unreserved) >= _MOST_REMEMBERED:
+                self._unreserved.clear()
+            limit = self._unreserved[account] = self._limit_of(account) - self._reserved_in_all.get(account, 0)
+        return limit
 
     def acquire(self, spec: FunctionSpec) -> bool:
         """Take a place; whether it is a reserved one. Raises TooManyRequests."""

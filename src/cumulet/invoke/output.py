@@ -47,7 +47,7 @@ class OutputLines:
         self._lines_left = MAX_CALL_LINES
         self._dropped = 0
         if line is not None:
-            self.say(line, now_ms)
+            self._say(line, now_ms)
 
     def feed(self, data: bytes) -> float:
         """A chunk as it comes from the pipe; for how many seconds its writer should be left waiting now."""
@@ -75,7 +75,7 @@ class OutputLines:
             self.emit()
         return pause_s
 
-    def say(self, line: str, now_ms: int) -> None:
+    def _say(self, line: str, now_ms: int) -> None:
         """A line of the platform's own, after whatever the code has written."""
         if self._partial:
             self._end_line()
@@ -88,10 +88,12 @@ class OutputLines:
         if self._partial:
             self._end_line()
         if self._dropped:
-            self.say(f"[cumulet] output cut: {self._dropped} bytes were dropped\n", now_ms)
+            self._say(f"[cumulet] output cut: {self._dropped} bytes were dropped\n", now_ms)
         for line in lines:
             if line is not None:
-                self.say(line, now_ms)
+                self._lines.append((now_ms, line))
+                if self._tail is not None:
+                    self._keep_tail(self._tail, line.encode())
         self.emit()
 
     def emit(self) -> None:

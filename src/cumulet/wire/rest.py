@@ -1,7 +1,7 @@
 """HTTP bindings of the REST protocols: paths, queries and headers of requests, headers of responses."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -19,6 +19,8 @@ from cumulet.wire.values import (
     parse_scalar,
     parse_timestamp,
 )
+
+_MOST_REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,26 @@ def _group(label: str) -> str:
     return re.sub(r"\W", "_", label)
 
 
-def match_route(routes: list[Route], request: Request) -> str | None:
-    """The operation that the request's method and path mean, None when there is none."""
+class Routes:
+    """A service's routes. What paths without a query mean is remembered: clients ask again and again at few of them."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = sorted(routes, key=lambda route: route.rank)
+        self._known: dict[tuple[str, str], str | None] = {}
+
+    def match(self, request: Request) -> str | None:
+        """The operation that the request's method and path mean, None when there is none."""
+        if request.query:
+            return _match_route(self._routes, request)
+        place = (request.method, request.path)
+        if place not in self._known:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            self._known[place] = _match_route(self._routes, request)
+        return self._known[place]
+
+
+def _match_route(routes: list[Route], request: Request) -> str | None:
     for route in routes:
         if route.method == request.method and route.pattern.fullmatch(request.path):
             if route.query:
@@ -78,6 +98,7 @@ class RequestBindings:
         self._labels: list[tuple[str, str, Shape]] = []
         self._query: list[tuple[str, str, Shape]] = []
         self._headers: list[tuple[str, str, Shape]] = []
+        self._header_names: set[str] = set()
         self._query_maps: list[tuple[str, Shape]] = []
         self._header_maps: list[tuple[str, str]] = []
         for name, member in shape.members.items() if shape is not None else ():
@@ -91,6 +112,7 @@ class RequestBindings:
                     self._query.append((name, wire_name, member))
                 case "header":
                     self._headers.append((name, wire_name.lower(), member))
+                    self._header_names.add(wire_name.lower())
                 case "headers":
                     self._header_maps.append((name, wire_name.lower()))
                 case _ if name != self.payload:
@@ -108,10 +130,14 @@ class RequestBindings:
                 result[name] = _from_text(member, text, name, "iso8601")
         if request.query and (self._query or self._query_maps):
             self._decode_query(request.query, result)
-        for name, wire_name, member in self._headers:
-            found = [value for key, value in request.headers if key == wire_name]
-            if found:
-                result[name] = _from_text(member, ",".join(found), name, "rfc822")
+        given: dict[str, str] = {}
+        for key, value in request.headers:
+            if key in self._header_names:
+                given[key] = f"{given[key]},{value}" if key in given else value
+        if given:
+            for name, wire_name, member in self._headers:
+                if wire_name in given:
+                    result[name] = _from_text(member, given[wire_name], name, "rfc822")
         for name, prefix in self._header_maps:
             result[name] = {key[len(prefix) :]: value for key, value in request.headers if key.startswith(prefix)}
         return result

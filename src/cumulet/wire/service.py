@@ -15,7 +15,7 @@ from cumulet.wire.constraints import BadRequestFault, Constraints, ValidationFau
 from cumulet.wire.dialects import dialect_of
 from cumulet.wire.forms import parse_form
 from cumulet.wire.models import OperationModel, ServiceModel, Shape, load_model
-from cumulet.wire.rest import Route, compile_route, match_route
+from cumulet.wire.rest import Routes, compile_route
 from cumulet.wire.trees import TreeCodec
 from cumulet.wire.xml import escape
 
@@ -73,7 +73,7 @@ class ServiceWire:
         self._cbor = TreeCodec(is_binary=True)
         self._operations: dict[tuple[str, str], OperationWire] = {}
         self._names = frozenset(model.operation_names)
-        self._routes: list[Route] | None = None
+        self._routes: Routes | None = None
 
     def match(self, request: Request) -> OperationWire:
         """The operation that the request means. Raises UnknownOperation or InvalidAction."""
@@ -148,8 +148,8 @@ class ServiceWire:
         else:
             if self._routes is None:
                 models = (self._model.operation_model(name) for name in self._names)
-                self._routes = sorted((compile_route(model) for model in models), key=lambda route: route.rank)
-            name = match_route(self._routes, request) or ""
+                self._routes = Routes(compile_route(model) for model in models)
+            name = self._routes.match(request) or ""
         if name not in self._names:
             raise UnknownOperation(f"{self.name} has no operation {name or f'at {request.method} {request.path}'}")
         return name

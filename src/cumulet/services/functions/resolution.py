@@ -60,6 +60,8 @@ class Resolution:
         self._functions: dict[tuple[Place, str], dict[str, Resolved]] = {}
         self._urls: dict[str, FunctionUrl] = {}
         self._urls_of: dict[tuple[Place, str], set[str]] = {}
+        self._ready_urls: dict[str, tuple[FunctionUrl, Resolved]] = {}
+        """Of the URLs those whose function is remembered as well."""
         self._changes = 0
         storage.on_change.append(self.forget)
 
@@ -93,11 +95,19 @@ class Resolution:
 
     def find_known_url(self, url_id: str) -> tuple[FunctionUrl, FunctionSpec] | None:
         """The URL and what to run now, where both are remembered."""
-        url = self._urls.get(url_id)
-        if url is None:
+        ready = self._ready_urls.get(url_id) or self._make_ready(url_id)
+        if ready is None:
             return None
-        known = self._known(Place(url.account, url.region), url.name, url.qualifier or LATEST)
-        return None if known is None else (url, known.choose(self._dice)[0])
+        url, function = ready
+        return url, function.choose(self._dice)[0]
+
+    def _make_ready(self, url_id: str) -> tuple[FunctionUrl, Resolved] | None:
+        url = self._urls.get(url_id)
+        known = None if url is None else self._known(Place(url.account, url.region), url.name, url.qualifier or LATEST)
+        if url is None or known is None:
+            return None
+        ready = self._ready_urls[url_id] = (url, known)
+        return ready
 
     def _known(self, place: Place, name: str, wanted: str) -> Resolved | None:
         versions = self._functions.get((place, name))
@@ -109,12 +119,14 @@ class Resolution:
         self._functions.pop((place, name), None)
         for url_id in self._urls_of.pop((place, name), ()):
             self._urls.pop(url_id, None)
+            self._ready_urls.pop(url_id, None)
 
     def _make_room(self) -> None:
         if len(self._functions) + len(self._urls) >= MAXIMUM_REMEMBERED:
             self._functions.clear()
             self._urls.clear()
             self._urls_of.clear()
+            self._ready_urls.clear()
 
 
 def _looked_up(view: View, name: str, wanted: str, qualifier: str | None) -> Resolved:
