@@ -171,6 +171,14 @@ def test_no_document_breaks_the_import(api, text):
     _refused("BadRequestException", api.gateway.import_documentation_parts, restApiId=api.id, body=text.encode())
 
 
+@pytest.mark.parametrize(("count", "size"), [(2001, 1), (80, 60_000)])
+def test_documentation_is_bounded(api, count, size):
+    parts = [{"location": {"type": "MODEL", "name": f"M{n}"}, "properties": {"a": "x" * size}} for n in range(count)]
+    body = json.dumps({"openapi": "3.0.1", "x-amazon-apigateway-documentation": {"documentationParts": parts}}).encode()
+    _refused("LimitExceededException", api.gateway.import_documentation_parts, restApiId=api.id, body=body)
+    assert api.gateway.get_documentation_parts(restApiId=api.id)["items"] == []
+
+
 def test_an_exported_documentation_can_be_imported_again(api, node):
     api.mock("GET", "/pets")
     _part(api, {"summary": "s"}, type="METHOD", path="/pets", method="GET")

@@ -1,5 +1,6 @@
 """Operations on documentation: parts, and versions of all parts of an API, which stages show in their exports."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from cumulet.core import ids
@@ -7,7 +8,15 @@ from cumulet.core.clock import Clock
 from cumulet.core.context import Context
 from cumulet.core.operations import operation
 from cumulet.services.rest_apis import patch_tables, storage
-from cumulet.services.rest_apis.documentation import MAX_PARTS, checked_location, checked_properties, same_place, undocumented
+from cumulet.services.rest_apis.documentation import (
+    MAX_CHARS,
+    MAX_PARTS,
+    MAX_VERSIONS,
+    checked_location,
+    checked_properties,
+    same_place,
+    undocumented,
+)
 from cumulet.services.rest_apis.errors import BadRequest, Conflict, LimitExceeded
 from cumulet.services.rest_apis.finding import get, get_api
 from cumulet.services.rest_apis.model import Document, paged, place_of, taken
@@ -18,12 +27,13 @@ from cumulet.store.contract import Reader, Store, Txn
 
 def put_parts(txn: Txn, api_id: str, parts: list[Document]) -> list[str]:
     """Write parts over those that the API has at the same places; their ids. Raises LimitExceeded."""
-    known = {_place(each): each["id"] for each in storage.list_all(txn, "part", api_id)}
+    known = {_place(each): each for each in storage.list_all(txn, "part", api_id)}
     for part in parts:
-        name = known.setdefault(_place(part), ids.lower_id(6))
-        storage.put(txn, "part", {"id": name} | part, api_id, name)
-    _check_number(len(known))
-    return [known[_place(part)] for part in parts]
+        name = known[_place(part)]["id"] if _place(part) in known else ids.lower_id(6)
+        known[_place(part)] = {"id": name} | part
+        storage.put(txn, "part", known[_place(part)], api_id, name)
+    _check_limits(known.values())
+    return [known[_place(part)]["id"] for part in parts]
 
 
 class DocumentationOperations:
@@ -42,7 +52,7 @@ class DocumentationOperations:
             if any(same_place(each, location) for each in parts):
                 told = ", ".join(f"{name} '{value}'" for name, value in location.items())
                 raise Conflict(f"Documentation part already exists for the specified location: {told}")
-            _check_number(len(parts) + 1)
+            _check_limits([*parts, part])
             storage.put(txn, "part", part, req["restApiId"], part["id"])
 
         await self._store.write(storage.shard_of(place_of(ctx)), create)
@@ -89,6 +99,7 @@ class DocumentationOperations:
             part = patched(before, req.get("patchOperations"), patch_tables.DOCUMENTATION_PART)
             part["properties"] = checked_properties(part.get("properties"))
             storage.put(txn, "part", part, req["restApiId"], part["id"])
+            _check_limits(storage.list_all(txn, "part", req["restApiId"]))
             return part
 
         return await self._store.write(storage.shard_of(place_of(ctx)), update)
@@ -127,6 +138,8 @@ class DocumentationOperations:
             get_api(txn, place_of(ctx), api_id)
             if storage.find(txn, "parts-version", api_id, name) is not None:
                 raise Conflict("Documentation version already exists")
+            if sum(1 for _ in storage.list_all(txn, "parts-version", api_id)) >= MAX_VERSIONS:
+                raise LimitExceeded(f"An API has at most {MAX_VERSIONS} documentation versions")
             parts = [{key: each[key] for key in ("location", "properties")} for each in storage.list_all(txn, "part", api_id)]
             storage.put(txn, "parts-version", version | {"parts": parts}, api_id, name)
             if req.get("stageName"):
@@ -193,6 +206,9 @@ def _matches(location: Document, wanted: dict[str, Any]) -> bool:
     return all(value is None or location.get(name) == value for name, value in wanted.items())
 
 
-def _check_number(count: int) -> None:
-    if count > MAX_PARTS:
+def _check_limits(parts: Iterable[Document]) -> None:
+    sizes = [len(each["properties"]) for each in parts]
+    if len(sizes) > MAX_PARTS:
         raise LimitExceeded(f"An API has at most {MAX_PARTS} documentation parts")
+    if sum(sizes) > MAX_CHARS:
+        raise LimitExceeded(f"The documentation parts of an API have at most {MAX_CHARS} characters together")

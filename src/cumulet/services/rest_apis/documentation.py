@@ -13,7 +13,9 @@ from cumulet.services.rest_apis.errors import BadRequest
 from cumulet.services.rest_apis.model import METHODS, Document
 
 EXTENSION = "x-amazon-apigateway-documentation"
-MAX_PARTS = 2000
+MAX_PARTS, MAX_VERSIONS = 2000, 100
+MAX_CHARS = 4 * 1024 * 1024
+"""Of the properties of all parts of an API: a version keeps them in one record."""
 _MAX_PROPERTIES_CHARS = 65_536
 _DEFAULTS = {"path": "/", "method": "*", "statusCode": "*"}
 _METHOD, _ANSWER = ("path", "method"), ("path", "method", "statusCode")
