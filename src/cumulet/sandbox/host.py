@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import List
 
-from cumulet.sandbox import cgroup, egress, namespaces
+from cumulet.sandbox import cgroup, dynmods, egress, namespaces
 
 _LANDLOCK_CREATE_RULESET = 444
 
@@ -71,7 +71,8 @@ def _cgroups() -> Finding:
     group = cgroup.open_node_group()
     cgroup.remove(group)
     if group:
-        return Finding("cgroups", "ok", ", ".join("%s" % controller for controller, _ in group))
+        pace = "moves into them are quick" if dynmods.is_favored() else "moves into them take milliseconds (no favordynmods)"
+        return Finding("cgroups", "ok", ", ".join("%s" % controller for controller, _ in group) + "; " + pace)
     return Finding(
         "cgroups", "weak", "none that can be written: rlimits stand in, for each process alone. Run as root, or delegate a cgroup"
     )

@@ -21,7 +21,7 @@ from cumulet.gateway.metrics import Metrics
 from cumulet.gateway.steps import Gateway
 from cumulet.pollers.contract import Sources
 from cumulet.runtimes import wall
-from cumulet.sandbox import cgroup
+from cumulet.sandbox import cgroup, dynmods
 from cumulet.server.doors import doors_of
 from cumulet.server.entrance import Entrance
 from cumulet.server.functions import make_function_urls, open_functions
@@ -67,6 +67,7 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
     stop = stop_on_signals()
     async with contextlib.AsyncExitStack() as closing:
         # What is opened first is closed last: the store outlives everything that writes.
+        dynmods.favor()  # or the next would be the first to wait
         closing.callback(cgroup.leave_own, cgroup.enter_own())
         ground = await open_ground(settings, closing)
         entrance, api_door = Entrance(), ExecuteApi()
