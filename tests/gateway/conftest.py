@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import uvloop
 
+import http2_client
 import real_node
 from cumulet.core.http import Request, Response
 from cumulet.gateway.http import HttpLimits, HttpServer
 from deployed import ECHO, PYTHON, ROLE
 
 node, start_node, name = real_node.node, real_node.start_node, real_node.name
+connecting = http2_client.connecting
 
 
 def pytest_asyncio_loop_factories(config, item):

@@ -12,8 +12,7 @@ from cumulet.gateway.http import HttpLimits, HttpServer, source_of
 from cumulet.gateway.local_authority import LocalAuthority
 from cumulet.gateway.spool import Spool
 from cumulet.gateway.tls import Certificates
-
-from .test_http2 import POST, Client
+from http2_client import POST, Client
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 OTHERS = HttpLimits(each=2, is_loopback_free=False)
