@@ -277,8 +277,8 @@ class Connection(asyncio.Protocol):
         if is_last:
             self._is_input_done = True
         path, query, host = self._asked
-        headers, names, *_, kept = with_host(self._head, host) if host is not None else self._head
-        request = Request(self._method, path, query, headers, body, self._source_ip, self._scheme, names, kept)
+        head = self._head if host is None else with_host(self._head, host)
+        request = Request(self._method, path, query, head.headers, body, self._source_ip, self._scheme, head.names, head.kept)
         if self._known_raw is None and not self._parser.should_upgrade():
             self._raw, self._head = [], _NO_HEAD  # large ones are not kept while a connection is idle
         self._owe(_Turn(request, 200, is_last, self._version == "1.1", None, size, spool))

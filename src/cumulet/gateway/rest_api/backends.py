@@ -4,8 +4,9 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from cumulet.core.arn import Arn, parse_arn
+from cumulet.core.arn import parse_arn
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request, Response
 from cumulet.gateway.rest_api.call import Call
@@ -42,9 +43,9 @@ class Backends:
 
     async def invoke(self, call: Call, function_arn: str, payload: bytes, timeout_s: float) -> InvocationResult:
         """Run a function of the API's own account. Raises Refusal when it cannot be run, or not in time."""
-        place, name, qualifier = _function_of(call, function_arn)
+        function = _function_of(call, function_arn)
         try:
-            spec, _settings = await self.resolve(place.account, place.region, name, qualifier)
+            spec, _settings = await self.resolve(*function)
             invocation = Invocation(call.request_id, payload, function_arn, trace_id=call.trace_id)
             if spec.timeout_s + _START_S < timeout_s:
                 return await self.invoker.invoke(spec, invocation)  # its own limits end it sooner: no timer
@@ -59,9 +60,9 @@ class Backends:
 
     async def stream(self, call: Call, function_arn: str, payload: bytes, timeout_s: float) -> StreamedInvocation:
         """Run a function that answers bit by bit; returns when its answer begins, within the time limit. Raises Refusal."""
-        place, name, qualifier = _function_of(call, function_arn)
+        function = _function_of(call, function_arn)
         try:
-            spec, _settings = await self.resolve(place.account, place.region, name, qualifier)
+            spec, _settings = await self.resolve(*function)
             async with asyncio.timeout(timeout_s):
                 return await invoke_streamed(self.invoker, spec, Invocation(call.request_id, payload, function_arn))
         except TimeoutError:
@@ -72,14 +73,14 @@ class Backends:
 
     async def accept(self, call: Call, function_arn: str, payload: bytes) -> None:
         """Queue an event for a function. Raises Refusal."""
-        place, name, qualifier = _function_of(call, function_arn)
+        function = _function_of(call, function_arn)
         try:
-            await self.resolve(place.account, place.region, name, qualifier)
+            await self.resolve(*function)
             await self.async_invoker.accept(
-                account=place.account,
-                region=place.region,
-                name=name,
-                qualifier=qualifier,
+                account=function.account,
+                region=function.region,
+                name=function.name,
+                qualifier=function.qualifier,
                 invocation=Invocation(call.request_id, payload, function_arn),
             )
         except Fault as fault:
@@ -87,21 +88,31 @@ class Backends:
             raise server_error(500) from None
 
 
+class _Function(NamedTuple):
+    account: str
+    region: str
+    name: str
+    qualifier: str | None
+
+
 @functools.lru_cache(maxsize=4096)
-def _parsed(text: str) -> tuple[Arn, list[str]]:
-    """(ARN, parts of its resource). Raises ValueError."""
+def _find_function(text: str) -> _Function | None:
+    """What an ARN means; None when it is no function's. Raises ValueError."""
     arn = parse_arn(text)
-    return arn, arn.resource.split(":")
+    kind, name, *qualifier = arn.resource.split(":")
+    if kind != "function" or arn.service != "lambda" or len(qualifier) > 1:
+        return None
+    return _Function(arn.account, arn.region, name, qualifier[0] if qualifier else None)
 
 
-def _function_of(call: Call, text: str) -> tuple[Place, str, str | None]:
-    """(place, name, qualifier) of a function's ARN. Raises Refusal: also for another account, whose policy nobody asks here."""
+def _function_of(call: Call, text: str) -> _Function:
+    """The function of an ARN. Raises Refusal: also for another account, whose policy nobody asks here."""
     try:
-        arn, (kind, name, *qualifier) = _parsed(text)
+        function = _find_function(text)
     except ValueError:
         call.note("Execution failed due to configuration error: Invalid function ARN")
         raise server_error() from None
-    if kind != "function" or arn.service != "lambda" or arn.account != call.stage.place.account or len(qualifier) > 1:
+    if function is None or function.account != call.stage.place.account:
         call.note("Execution failed due to configuration error: Invalid permissions on Lambda function")
         raise server_error()
-    return Place(arn.account, arn.region), name, qualifier[0] if qualifier else None
+    return function

@@ -20,6 +20,7 @@ _REMAPPED = frozenset(
         "proxy-authenticate", "server", "te", "trailer", "upgrade", "user-agent", "www-authenticate",
     )
 )  # fmt: skip
+_JSON = ("Content-Type", "application/json")
 _DROPPED = frozenset(("transfer-encoding", "keep-alive"))
 
 
@@ -109,6 +110,8 @@ def _status_of(value: Any) -> int:
 
 def _headers_of(single: Any, multi: Any) -> list[tuple[str, str]]:
     """Both maps merged: a pair that is in both is there once."""
+    if single is None and multi is None:
+        return [_JSON]
     if not isinstance(single, dict | None) or not isinstance(multi, dict | None):
         raise MalformedProxyResponse("headers must be objects")
     found: list[tuple[str, str]] = []
@@ -121,7 +124,7 @@ def _headers_of(single: Any, multi: Any) -> list[tuple[str, str]]:
         if value is not None and (name.lower(), text := _text(name, value)) not in known:
             found.append((name, text))
     if not any(name.lower() == "content-type" for name, _ in found):
-        found.append(("Content-Type", "application/json"))
+        found.append(_JSON)
     return remapped(found)
 
 
