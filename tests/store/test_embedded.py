@@ -36,6 +36,27 @@ async def test_a_newer_format_is_refused(tmp_path):
         await open_store("embedded", tmp_path, "os")
 
 
+async def test_a_broken_block_is_an_error_and_not_the_end_of_a_scan(tmp_path):
+    store = await open_store("embedded", tmp_path, "os")
+
+    def fill(txn):
+        for number in range(2000):
+            txn.put(b"%04d" % number, random.Random(number).randbytes(500))
+
+    await store.write("s", fill)
+    await store.close()
+    await (await open_store("embedded", tmp_path, "os")).close()  # what was in the log is in files now
+    largest = max(tmp_path.rglob("*.sst"), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 100] = bytes(100)
+    largest.write_bytes(data)
+    store = await open_store("embedded", tmp_path, "os")
+    for reverse in (False, True):
+        with pytest.raises(Exception, match="Corruption"):
+            await store.read("s", lambda reader, reverse=reverse: list(reader.scan(b"", reverse=reverse)))
+    await store.close()
+
+
 async def test_a_failing_flush_closes_the_store_for_good(tmp_path):
     class FullDisk:
         def __init__(self, db):

@@ -16,13 +16,14 @@ from cumulet.core.context import Context, Principal
 from cumulet.core.errors import Fault
 from cumulet.core.http import Request
 from cumulet.services.tables.api import TablesService
+from cumulet.services.tables.api_streams import TableStreamsService
 from cumulet.store.contract import Store
 from cumulet.store.memory import MemoryStore
 from cumulet.wire.service import load_service
 from real_node import Node, name, node, start_node  # noqa: F401  (fixtures)
 
 ACCOUNT, REGION = "000000000000", "eu-west-1"
-_MODEL = get_session().get_service_model("dynamodb")
+_MODEL, _STREAMS_MODEL = (get_session().get_service_model(api) for api in ("dynamodb", "dynamodbstreams"))
 
 
 class InProcess:
@@ -35,6 +36,7 @@ class InProcess:
         self.loop = asyncio.new_event_loop()
         self.stop = asyncio.Event()
         self.service = TablesService(self.store, self.clock)
+        self.handlers = {**self.service.handlers, **TableStreamsService(self.store, self.clock, self.service.streams).handlers}
         self.loop.run_until_complete(self.service.open())
         self.running = self.loop.create_task(self.service.run(self.stop))
         self._wire = load_service("dynamodb")
@@ -55,20 +57,22 @@ class InProcess:
 
     async def answer_raw(self, operation: str, body: bytes, region: str = REGION) -> dict[str, Any]:
         """A request's body as it is sent. Raises ClientError; any other exception is a bug."""
-        wire = self._wire.operation(operation)
+        is_stream = operation not in self.service.handlers
+        wire = (load_service("dynamodbstreams") if is_stream else self._wire).operation(operation)
         principal = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, "AKIATEST")
         context = Context(ACCOUNT, region, "the-id", principal, "http://127.0.0.1:4566")
         headers = [("x-amz-target", f"DynamoDB_20120810.{operation}")]
         try:
             decoded = wire.decode(Request("POST", "/", "", headers, body))
-            response = wire.encode(await self.service.handlers[operation](context, decoded), "the-id")
+            response = wire.encode(await self.handlers[operation](context, decoded), "the-id")
         except Fault as fault:
             response = wire.encode_fault(fault, "the-id")
         assert isinstance(response.body, bytes)
         raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
-        parsed: dict[str, Any] = self._parser.parse(raw, _MODEL.operation_model(operation).output_shape)
+        model = _STREAMS_MODEL if is_stream else _MODEL
+        parsed: dict[str, Any] = self._parser.parse(raw, model.operation_model(operation).output_shape)
         if response.status >= 300:
-            shape = _MODEL.shape_for_error_code(parsed["Error"]["Code"])
+            shape = model.shape_for_error_code(parsed["Error"]["Code"])
             parsed.update(self._parser.parse(raw, shape) if shape is not None else {})
             raise ClientError(parsed, operation)
         del parsed["ResponseMetadata"]

@@ -6,8 +6,6 @@ Made for being fast: nothing is decoded, and nothing done for an item that can b
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from cumulet.core.context import Context
 from cumulet.core.operations import operation
 from cumulet.services.tables import storage
@@ -98,45 +96,51 @@ class _Got:
         self.given = given
         self.request = request
         self.keys = keys
-        self.items: list[Any] = []
+        self.items: Any = []
         self.taken = 0
         self.units = 0.0
         self._projection = projection
         self._located: list[bytes] = []
 
     def locate(self) -> None:
-        of_key = self.keys.of_key
-        self._located = [of_key(key) for key in self.request["Keys"]]
+        self._located = self.keys.of_keys(self.request["Keys"])
         if len(set(self._located)) != len(self._located):
             raise ValidationFault(_DUPLICATES)
 
     def take(self, reader: Reader, room: int) -> int:
         """Read as many as there is room for, in bytes; the room that is left."""
         values = reader.get_many(self._located)
-        items, projection, fragment = self.items, self._projection, orjson.Fragment
-        halves = 0
-        for value in values:
-            if value is None:
-                halves += 1
-                continue
-            size = int.from_bytes(value[:4], "big")
-            if size > room:
-                room = 0
-                break
-            room -= size
-            halves += (size + 4095) >> 12 or 1
-            items.append(fragment(value[4:]) if projection is None else projection.apply(storage.item_of(value)))
+        found = [value for value in values if value is not None]
+        sizes = storage.sizes_of(found)
+        halves = len(values) - len(found)
+        if sum(sizes) > room:
+            found, sizes = found[: _fitting(sizes, room)], sizes[: _fitting(sizes, room)]
+            self.taken = _position_of(values, len(found))
+            halves = self.taken - len(found)
+            room = 0
         else:
             self.taken = len(values)
-            self.units = halves * (1.0 if self.request.get("ConsistentRead") else 0.5)
-            return room
-        self.taken = _position_of(values, len(items))
+            room -= sum(sizes)
+        halves += sum([(size + 4095) >> 12 or 1 for size in sizes])
         self.units = halves * (1.0 if self.request.get("ConsistentRead") else 0.5)
+        if self._projection is None:
+            self.items = storage.fragment_of_all([value[storage.SIZE_BYTES :] for value in found])
+        else:
+            self.items = [self._projection.apply(storage.item_of(value)) for value in found]
         return room
 
     def rest(self) -> Document:
         """The request for what was not taken."""
         return {**self.request, "Keys": self.request["Keys"][self.taken :]}
+
+
+def _fitting(sizes: tuple[int, ...], room: int) -> int:
+    """How many of the first have room."""
+    for position, size in enumerate(sizes):
+        if size > room:
+            return position
+        room -= size
+    return len(sizes)
 
 
 def _position_of(values: list[bytes | None], found: int) -> int:

@@ -5,7 +5,6 @@ snapshot. What is neither filtered nor projected is never decoded.
 """
 
 import asyncio
-import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +58,7 @@ class Page:
     @property
     def shown(self) -> Any:
         """A list of the items as JSON, or a fragment of it."""
-        return orjson.Fragment(b"[" + b",".join(self.stored) + b"]") if self.stored else self.items
+        return storage.fragment_of_all(self.stored) if self.stored else self.items
 
     @property
     def listed(self) -> list[Any]:
@@ -92,7 +91,7 @@ def _read_whole(reader: Reader, request: PageRequest, page: Page, most: int) -> 
         del pairs[room:]
     if not pairs:
         return is_full
-    page.size += sum(_sizes(pairs))
+    page.size += sum(storage.sizes_of([pair[1] for pair in pairs]))
     page.last = pairs[-1]
     page.scanned += len(pairs)
     page.count += len(pairs)
@@ -104,16 +103,11 @@ def _read_whole(reader: Reader, request: PageRequest, page: Page, most: int) -> 
 def _room(pairs: list[tuple[bytes, bytes]], page: Page) -> int:
     """How many more items the page has room for; one goes on any page."""
     total = page.size
-    for position, size in enumerate(_sizes(pairs)):
+    for position, size in enumerate(storage.sizes_of([pair[1] for pair in pairs])):
         total += size
         if total > PAGE_BYTES and page.scanned + position:
             return position
     return len(pairs)
-
-
-def _sizes(pairs: list[tuple[bytes, bytes]]) -> tuple[int, ...]:
-    """What items count for, all at once."""
-    return struct.unpack(f">{len(pairs)}I", b"".join([pair[1][:4] for pair in pairs]))
 
 
 def _read_decoded(reader: Reader, request: PageRequest, page: Page, most: int) -> bool:

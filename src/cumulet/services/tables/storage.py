@@ -5,8 +5,9 @@ transaction can change it. Documents have packed keys; what there is much of beg
 number. A partition is placed by a hash of its key, so that a scan can be cut into segments without looking at anything.
 """
 
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -130,6 +131,16 @@ def size_of(value: bytes) -> int:
 def fragment_of(value: bytes) -> orjson.Fragment:
     """The stored JSON as it is, to be spliced into an answer."""
     return orjson.Fragment(value[SIZE_BYTES:])
+
+
+def fragment_of_all(stored: list[bytes]) -> orjson.Fragment:
+    """A list of items' JSON."""
+    return orjson.Fragment(b"[" + b",".join(stored) + b"]")
+
+
+def sizes_of(values: Sequence[bytes]) -> tuple[int, ...]:
+    """What items count for, all at once."""
+    return struct.unpack(f">{len(values)}I", b"".join([value[:SIZE_BYTES] for value in values]))
 
 
 # What is due
