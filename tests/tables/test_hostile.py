@@ -14,13 +14,13 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.e2e.conftest import ACCESS_KEY, SECRET
 
 from cumulet.core.clock import ManualClock
 from cumulet.services.tables.api import TablesService
 from cumulet.services.tables.api_streams import TableStreamsService
 from cumulet.store.memory import MemoryStore
 from cumulet.wire.models import load_model
+from real_node import ACCESS_KEY, SECRET
 
 from .conftest import ACCOUNT, REGION, InProcess, Node, index, schema
 
