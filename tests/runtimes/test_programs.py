@@ -48,6 +48,28 @@ async def test_console_lines_have_lambdas_form(bench):
 
 
 @node
+async def test_json_lines_have_lambdas_form(bench):
+    code = """
+exports.handler = async () => {
+  const circle = {}; circle.of = circle;
+  console.log('a', 1); console.log({b: 2}); console.log(circle); console.debug('no'); console.warn(10n);
+  console.error(new TypeError('t')); console.error('with', new RangeError('r'));
+  throw new SyntaxError('thrown');
+};
+"""
+    await bench.run({"index.js": code}, runtime="nodejs20.x", log_format="JSON")
+    lines = [json.loads(line) for line in bench.output.decode().splitlines()]
+    assert all(line["timestamp"].endswith("Z") and line["requestId"] for line in lines)
+    assert [line["level"] for line in lines] == ["INFO", "INFO", "INFO", "WARN", "ERROR", "ERROR", "ERROR"]
+    assert [line["message"] for line in lines[:2]] == ["a 1", {"b": 2}]
+    assert lines[2]["message"].startswith("<ref *1> { of:") and lines[3]["message"] == "10n"
+    for line, kind, told in ((lines[4], "TypeError", "t"), (lines[6], "SyntaxError", "thrown")):
+        assert (line["message"]["errorType"], line["message"]["errorMessage"]) == (kind, told) and line["message"]["stackTrace"]
+    assert lines[5]["message"].startswith("with RangeError: r\n    at ")
+    assert (lines[5]["errorType"], lines[5]["errorMessage"]) == ("RangeError", "r")
+
+
+@node
 async def test_a_console_message_of_two_lines_is_one_record(bench):
     await bench.run({"index.js": "exports.handler = async () => console.log('a\\nb');"}, runtime="nodejs20.x")
     assert bench.output.endswith(b"\tINFO\ta\0\nb\n") and bench.output.count(b"\n") == 2

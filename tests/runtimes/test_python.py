@@ -73,6 +73,12 @@ def handler(e, c):
     )
 
 
+async def test_an_error_is_a_document_where_logs_are_json(bench):
+    answer = await bench.run({"index.py": "def handler(e, c):\n    raise ValueError('no')\n"}, log_format="JSON")
+    logged = json.loads(bench.output)
+    assert logged.pop("timestamp").endswith("Z") and logged.pop("level") == "ERROR" and logged == json.loads(answer.payload)
+
+
 @pytest.mark.parametrize("handler", ["plain", "generator", "coroutine", "generator_too"])
 async def test_a_stack_begins_with_the_users_own_code(bench, handler):
     code = """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import traceback
 from typing import Any, Dict, List, Optional
 
@@ -43,7 +44,10 @@ def encode(error_document: Dict[str, Any]) -> bytes:
 
 
 def log_line(error_document: Dict[str, Any]) -> str:
-    """The document as it stands in the log: one record."""
+    """The document as it stands in the log: one record, in the format that the function chose."""
+    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return json.dumps({"timestamp": stamp, "level": "ERROR", **error_document}) + "\n"
     stack = "".join("\n" + line.rstrip("\n") for line in error_document["stackTrace"])
     traced = "\nTraceback (most recent call last):" + stack if stack else ""
     return logs.as_record("[ERROR] %s: %s%s" % (error_document["errorType"], error_document["errorMessage"], traced))

@@ -43,24 +43,32 @@ function write(text) {
 
 const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
+const isJson = () => process.env.AWS_LAMBDA_LOG_FORMAT === "JSON";
+
 function patchConsole() {
-  const isJson = process.env.AWS_LAMBDA_LOG_FORMAT === "JSON";
-  const least = isJson ? LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL ?? "INFO").toUpperCase()) : 0;
+  const least = isJson() ? LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL ?? "INFO").toUpperCase()) : 0;
   const asText = (level, values) =>
     write(`${new Date().toISOString()}\t${requestId ?? "undefined"}\t${level}\t${format(...values).replaceAll("\n", "\0\n")}\n`);
   const asJson = (level, values) => {
     const entry = { timestamp: new Date().toISOString(), level, requestId };
-    entry.message = values.length === 1 && typeof values[0] === "object" ? values[0] : format(...values);
-    const error = values.find((value) => value instanceof Error);
-    if (error) Object.assign(entry, { errorType: error.name, errorMessage: error.message, stackTrace: (error.stack ?? "").split("\n") });
-    if (entry.message instanceof Error) entry.message = entry.message.message;
-    write(`${JSON.stringify(entry)}\n`);
+    entry.message = values.length === 1 ? values[0] : format(...values);
+    const error = values.length > 1 && values.find((value) => value instanceof Error);
+    let line;
+    try {
+      line = JSON.stringify(error ? { ...entry, ...errorFields(error) } : entry, errorsAsFields);
+    } catch {
+      line = JSON.stringify({ ...entry, message: format(...values) }); // a circle, a BigInt: what JSON cannot say
+    }
+    write(`${line}\n`);
   };
   const names = { trace: "TRACE", debug: "DEBUG", log: "INFO", info: "INFO", warn: "WARN", error: "ERROR" };
   for (const [name, level] of Object.entries(names)) {
-    console[name] = (...values) => LEVELS.indexOf(level) >= least && (isJson ? asJson : asText)(level, values);
+    console[name] = (...values) => LEVELS.indexOf(level) >= least && (isJson() ? asJson : asText)(level, values);
   }
 }
+
+const errorFields = (error) => ({ errorType: error.constructor?.name ?? "UnknownError", errorMessage: error.message, stackTrace: (error.stack ?? "").split("\n") });
+const errorsAsFields = (_key, value) => (value instanceof Error ? { ...errorFields(value), ...value } : value);
 
 function documentOf(error) {
   if (!(error instanceof Error)) {
@@ -71,6 +79,11 @@ function documentOf(error) {
 }
 
 function logError(what, document) {
+  if (isJson()) {
+    const { trace, ...message } = document;
+    write(`${JSON.stringify({ timestamp: new Date().toISOString(), level: "ERROR", requestId, message: { ...message, stackTrace: trace } })}\n`);
+    return;
+  }
   write(`${new Date().toISOString()}\t${requestId ?? "undefined"}\tERROR\t${what}\t${JSON.stringify({ ...document, stack: document.trace, trace: undefined })}\n`);
 }
 
