@@ -1,6 +1,7 @@
 """Who asks, and where: what every operation is told beside its input."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +14,7 @@ class Principal:
     access_key_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """One request as a service sees it. Names, storage and limits are per `account` and `region`.
 
     `endpoint` is the address the client used, `http://127.0.0.1:4566`, without a trailing slash.

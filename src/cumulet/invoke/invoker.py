@@ -205,9 +205,7 @@ class LocalInvoker:
             self._deadlines.end(spec.timeout_s, deadline)
         duration_ms = (self._clock.monotonic_s() - started_s) * 1000
         max_memory_mb = environment.max_memory_mb(duration_ms / 1000)
-        if max_memory_mb > member.peak_mb:
-            member.peak_mb = max_memory_mb
-            self.pool.room.learn(spec, max_memory_mb)
+        self.pool.learn(member, max_memory_mb)
         phases["invoke"] = duration_ms
         report = reports.Report(
             request_id,

@@ -25,11 +25,12 @@ _FULL = 0.9
 
 @dataclass(eq=False, slots=True)
 class Shelf:
-    """All environments of one version. `uses` are its calls since it last had none, `looked_at_s` when the next of
-    its idle ones may have to go."""
+    """All environments of one version, each counted for `size_mb`. `uses` are its calls since it last had none, `looked_at_s` when
+    the next of its idle ones may have to go."""
 
     key: PoolKey
     history: History
+    size_mb: int
     idle: "deque[Member]" = field(default_factory=deque)
     shared: "list[Member]" = field(default_factory=list)
     live: int = 0
@@ -43,6 +44,7 @@ class Member:
 
     environment: Environment
     shelf: Shelf
+    account: str
     cold_ms: float
     is_provisioned: bool = False
     is_retired: bool = False
@@ -54,10 +56,6 @@ class Member:
     priority: float = 0.0
     calls: int = 1
     peak_mb: int = 0
-
-    @property
-    def account(self) -> str:
-        return self.environment.spec.account
 
     @property
     def is_evictable(self) -> bool:
@@ -112,7 +110,8 @@ class Pool:
         now_s = self._clock.monotonic_s()
         while shelf.idle:
             member = shelf.idle.pop()
-            self._leave_idle(member)
+            member.is_idle = False
+            self._idle -= 1
             if not member.environment.exited.done():
                 member.environment.wake()
                 member.is_called = True
@@ -151,11 +150,11 @@ class Pool:
         shelf = self._shelves.get(spec.pool_key)
         if shelf is None:
             history = self._keep_alive.history_of(spec.pool_key[:2])
-            shelf = self._shelves[spec.pool_key] = Shelf(spec.pool_key, history, uses=1)
+            shelf = self._shelves[spec.pool_key] = Shelf(spec.pool_key, history, self.room.size_mb(spec), uses=1)
             self._absent.pop(spec.pool_key, None)
             self._prewarms.drop(spec.pool_key)
         shelf.live += 1
-        member = Member(environment, shelf, max(cold_ms, 1.0), is_provisioned, is_prewarmed=is_prewarmed)
+        member = Member(environment, shelf, spec.account, max(cold_ms, 1.0), is_provisioned, is_prewarmed=is_prewarmed)
         if not is_provisioned and not is_prewarmed:
             member.is_called = True
             shelf.history.begin(self._clock.monotonic_s())
@@ -166,29 +165,40 @@ class Pool:
 
     def release(self, member: Member) -> None:
         """The call is over: the environment is idle, or dies when its version is no longer wanted."""
-        if not self._end(member):
+        member.calls -= 1
+        if member.calls:
             return
-        now_s = self._clock.monotonic_s()
+        shelf, environment, now_s = member.shelf, member.environment, self._clock.monotonic_s()
+        if environment.calls_at_once > 1:
+            shelf.shared.remove(member)
         if member.is_called:
             member.is_called = False
             member.is_prewarmed = False
-            member.shelf.history.end(now_s)
-        if member.environment.exited.done():
+            shelf.history.end(now_s)
+        if environment.exited.done():
             return
         if member.is_retired:
-            member.environment.kill()
+            environment.kill()
             return
-        member.environment.rest()
+        environment.rest()
         member.idle_since_s = now_s
         member.is_idle = True
         self._idle += 1
-        member.shelf.idle.append(member)
+        shelf.idle.append(member)
         if not member.is_provisioned:
-            self._ranking.used(member, self._worth(member))
-            if member.shelf.looked_at_s > now_s + self._keep_alive.soonest_s:  # what the plan is, is worked out then
-                self._look_at(member.shelf, now_s + self._keep_alive.soonest_s)
+            # What keeping it saves, for each megabyte that it takes.
+            self._ranking.used(member, shelf.uses / shelf.live * member.cold_ms / shelf.size_mb)
+            if shelf.looked_at_s > now_s + self._keep_alive.soonest_s:  # what the plan is, is worked out then
+                self._look_at(shelf, now_s + self._keep_alive.soonest_s)
         if self.room.waiting:
             self.room.serve_waiting()
+
+    def learn(self, member: Member, peak_mb: int) -> None:
+        """The environment has taken so much at most."""
+        if peak_mb > member.peak_mb:
+            member.peak_mb = peak_mb
+            self.room.learn(member.environment.spec, peak_mb)
+            member.shelf.size_mb = self.room.size_mb(member.environment.spec)
 
     def retire(self, function_id: str, keep: PoolKey | None = None) -> None:
         """A function changed or is gone: environments of `keep`'s version but of another configuration die when they are idle;
@@ -273,25 +283,11 @@ class Pool:
         member.is_retired = True
         self._kill_if_idle(member)
 
-    def _worth(self, member: Member) -> float:
-        """What keeping an idle environment saves, for each megabyte that it takes."""
-        shelf = member.shelf
-        return shelf.uses / shelf.live * member.cold_ms / self.room.size_mb(member.environment.spec)
-
     def _begin(self, member: Member) -> None:
         """The first call of those that a member has at once."""
         member.calls = 1
         if member.environment.calls_at_once > 1:
             member.shelf.shared.append(member)
-
-    def _end(self, member: Member) -> bool:
-        """One call less; False while there are others."""
-        member.calls -= 1
-        if member.calls:
-            return False
-        if member.environment.calls_at_once > 1:
-            member.shelf.shared.remove(member)
-        return True
 
     def _leave_idle(self, member: Member) -> None:
         """It was taken from the stack of idle ones."""

@@ -1,5 +1,6 @@
 """The platform's own log lines: START, END and REPORT, in text or JSON as Lambda writes them. Pure."""
 
+import functools
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -39,53 +40,53 @@ def start_line(spec: FunctionSpec, request_id: str, now_ms: int) -> str | None:
     return f"START RequestId: {request_id} Version: {spec.version}\n"
 
 
-def end_line(spec: FunctionSpec, request_id: str) -> str | None:
-    """JSON logs have no END: `platform.report` says it."""
-    return None if spec.log_format == "JSON" else f"END RequestId: {request_id}\n"
-
-
 def lines_of(spec: FunctionSpec, report: Report, now_ms: int, last_words: str | None = None) -> tuple[str | None, ...]:
     """What a call's log ends with: `last_words` say why the code did not end by itself, where it didn't."""
-    end, told = end_line(spec, report.request_id), report_line(spec, report, now_ms)
+    if spec.log_format == "JSON":
+        end, told = None, _json_report(spec, report, now_ms)  # which says both
+    else:
+        end, told = f"END RequestId: {report.request_id}\n", _text_report(report)
     if last_words is None:
         return end, told
     return (end, told, last_words) if report.status == "timeout" else (end, last_words, told)
 
 
-def report_line(spec: FunctionSpec, report: Report, now_ms: int) -> str | None:
-    if spec.log_format == "JSON":
-        metrics: dict[str, float] = {
-            "durationMs": round(report.duration_ms, 3),
-            "billedDurationMs": report.billed_ms,
-            "memorySizeMB": report.memory_mb,
-            "maxMemoryUsedMB": report.max_memory_mb,
-        }
-        if report.init_ms is not None:
-            metrics["initDurationMs"] = round(report.init_ms, 3)
-        record: dict[str, object] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
-        record["phases"] = {name: round(value, 3) for name, value in report.phases.items()}
-        if report.error_type:
-            record["errorType"] = report.error_type
-        level = "INFO" if report.status == "success" else "WARN"
-        return _json_line(spec, level, "platform.report", record, now_ms)
-    text = (
-        f"REPORT RequestId: {report.request_id}\tDuration: {report.duration_ms:.2f} ms\tBilled Duration: {report.billed_ms} ms"
-        f"\tMemory Size: {report.memory_mb} MB\tMax Memory Used: {report.max_memory_mb} MB\t"
-    )
+def _json_report(spec: FunctionSpec, report: Report, now_ms: int) -> str | None:
+    metrics: dict[str, float] = {
+        "durationMs": round(report.duration_ms, 3),
+        "billedDurationMs": report.billed_ms,
+        "memorySizeMB": report.memory_mb,
+        "maxMemoryUsedMB": report.max_memory_mb,
+    }
     if report.init_ms is not None:
-        if "restore" in report.phases:
-            restored = f"{report.init_ms:.2f} ms\tBilled Restore Duration: {math.ceil(report.init_ms)} ms"
-            text += f"Restore Duration: {restored}\t"
+        metrics["initDurationMs"] = round(report.init_ms, 3)
+    record: dict[str, object] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
+    record["phases"] = {name: round(value, 3) for name, value in report.phases.items()}
+    if report.error_type:
+        record["errorType"] = report.error_type
+    level = "INFO" if report.status == "success" else "WARN"
+    return _json_line(spec, level, "platform.report", record, now_ms)
+
+
+def _text_report(report: Report) -> str:
+    request_id, duration_ms, memory_mb, max_memory_mb, init_ms, status, error_type, trace_id, phases = report
+    text = (
+        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\tBilled Duration: {report.billed_ms} ms"
+        f"\tMemory Size: {memory_mb} MB\tMax Memory Used: {max_memory_mb} MB\t"
+    )
+    if init_ms is not None:
+        if "restore" in phases:
+            text += f"Restore Duration: {init_ms:.2f} ms\tBilled Restore Duration: {math.ceil(init_ms)} ms\t"
         else:
-            text += f"Init Duration: {report.init_ms:.2f} ms\t"
-    if report.status != "success":
-        text += f"Status: {report.status}\t"
-        if report.error_type:
-            text += f"Error Type: {report.error_type}\t"
-    text += "Phases: " + ", ".join([f"{name} {value:.2f} ms" for name, value in report.phases.items()]) + "\t"
-    if report.trace_id:
-        text += f"XRAY TraceId: {report.trace_id}\t"
-    return text + "\n"
+            text += f"Init Duration: {init_ms:.2f} ms\t"
+    if status != "success":
+        text += f"Status: {status}\t"
+        if error_type:
+            text += f"Error Type: {error_type}\t"
+    text += "Phases: " + ", ".join([f"{name} {value:.2f} ms" for name, value in phases.items()])
+    if trace_id:
+        text += f"\tXRAY TraceId: {trace_id}"
+    return text + "\t\n"
 
 
 def timeout_line(request_id: str, after_s: float, now_ms: int) -> str:
@@ -97,7 +98,12 @@ def exit_line(request_id: str, words: str) -> str:
 
 
 def timestamp(now_ms: int) -> str:
-    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{now_ms % 1000:03d}Z"
+    return f"{_to_the_second(now_ms // 1000)}{now_ms % 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=8)
+def _to_the_second(now_s: int) -> str:
+    return datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
 
 
 def _json_line(spec: FunctionSpec, level: str, kind: str, record: object, now_ms: int) -> str | None:

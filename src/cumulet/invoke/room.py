@@ -44,7 +44,7 @@ class Room:
     @property
     def waiting(self) -> int:
         """How many wait for room."""
-        return len(self._queue)
+        return self._queue.count
 
     def size_mb(self, spec: FunctionSpec) -> int:
         """What an environment of the version is counted for."""

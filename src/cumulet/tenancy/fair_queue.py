@@ -52,10 +52,11 @@ class FairQueue(Generic[T]):
         self._order: list[tuple[float, int, _Line[T]]] = []
         self._entries = itertools.count()
         self._finished: OrderedDict[str, float] = OrderedDict()
-        self._count = 0
+        self.count = 0
 
     def __len__(self) -> int:
-        return self._count
+        """`count`, which those may read who ask once a call."""
+        return self.count
 
     def waiting(self, account: str) -> int:
         """How many of the account's wait."""
@@ -65,16 +66,16 @@ class FairQueue(Generic[T]):
     def push(self, account: str, item: T, cost: float = 1.0) -> Waiter[T]:
         """The last of its account's. Raises QueueFull."""
         line = self._lines.get(account)
-        if self._count >= self._most:
+        if self.count >= self._most:
             share = self._most // (len(self._lines) + (line is None))
-            if self.waiting(account) >= share or self._count >= 2 * self._most:
+            if self.waiting(account) >= share or self.count >= 2 * self._most:
                 raise QueueFull
         if line is None:
             line = self._lines[account] = _Line(max(self._now, self._finished.pop(account, 0.0)))
             self._rank(line)
         waiter = Waiter(account, item, cost)
         line.waiters[waiter] = None
-        self._count += 1
+        self.count += 1
         return waiter
 
     def first(self, is_blocked: Callable[[Waiter[T]], bool] = lambda waiter: False) -> Waiter[T] | None:
@@ -116,7 +117,7 @@ class FairQueue(Generic[T]):
 
     def _remove(self, waiter: Waiter[T], line: _Line[T]) -> None:
         del line.waiters[waiter]
-        self._count -= 1
+        self.count -= 1
         if line.waiters:
             return
         line.entry = -1

@@ -95,10 +95,11 @@ class Constraints:
         def check(value: Any, path: str, findings: list[str]) -> None:
             for name, shown, inner, is_required in members:
                 item = value.get(name)
+                if item is None and not is_required:
+                    continue
                 where = f"{path}.{shown}" if path else shown
                 if item is None:
-                    if is_required:
-                        findings.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
+                    findings.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
                 elif inner is not None:
                     inner(item, where, findings)
 
