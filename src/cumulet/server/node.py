@@ -5,7 +5,6 @@ A node is ready when its port answers; it ends by SIGTERM or SIGINT, or when one
 
 import asyncio
 import contextlib
-import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,17 +26,13 @@ from cumulet.server.entrance import Entrance
 from cumulet.server.functions import make_function_urls, open_functions
 from cumulet.server.ground import open_ground
 from cumulet.server.late import Importer
+from cumulet.server.life import live
 from cumulet.server.process import prepare_process, stop_on_signals
 from cumulet.server.runtimes import make_networks, make_runtimes
 from cumulet.server.services import LateParts, late_apis, late_identity, late_logs, late_tables, services_of
 from cumulet.server.status import gauges, status_of
 from cumulet.services.logs.sink import StoreLogSink
 from cumulet.tenancy.admission import Admission
-
-_COLLECTIONS = (700, 10, 100)
-"""The interpreter's own, but for the last: a full collection, which takes a millisecond for every 3,000 things that are held for
-clients, comes a tenth as often."""
-_DRAIN_S, _WEBSOCKETS_DRAIN_S = 20.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +91,14 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         )
         closing.push_async_callback(late.apis.close)
 
-        admission = Admission(ground.clock, ground.quotas)
+        admission, is_ready = Admission(ground.clock, ground.quotas), asyncio.Event()
         metrics.gauges += gauges(functions, admission, lambda: len(late.apis.part.connections) if late.apis.part else 0)
         status = status_of(ground, functions, http, front.endpoint)
         gateway = Gateway(
             services=services_of(functions, late),
-            doors=doors_of(ground, functions, runtimes, metrics, signed, status, lambda: is_ready and not http.is_draining),
+            doors=doors_of(
+                ground, functions, runtimes, metrics, signed, status, lambda: is_ready.is_set() and not http.is_draining
+            ),
             function_urls=make_function_urls(functions, signed, ground.clock, settings),
             apis=api_door,
             find_credential=ground.keys.find,
@@ -114,30 +111,12 @@ async def serve(settings: Settings, on_ready: Callable[[Node], None]) -> None:
         if front.certificates is not None:  # which are chosen by the names of APIs, before there is a request that could wait
             await late.apis.get()
 
-        is_ready = False
-        async with asyncio.TaskGroup() as loops:  # a loop that breaks cancels the rest, and the node ends
-            sweeping = loops.create_task(http.sweep())
-            halt_running, halt_logging = asyncio.Event(), asyncio.Event()
-            running = [loops.create_task(part.run(halt_running)) for part in (*functions.loops, *late.all)]
-            loops.create_task(sink.run(halt_logging))
-            gc.freeze()  # what is there now stays: full collections need not walk through it while clients wait
-            gc.set_threshold(*_COLLECTIONS)
-            gc.enable()
-            await http.start()
-            is_ready = True
+        def began() -> None:
+            is_ready.set()
             if front.certificates is not None:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, front.reload)
             root = ground.keys.root
             on_ready(Node(settings, front, (root.access_key_id, root.secret_key), str(networks), weakness))
-            await stop.wait()
-            # The order of draining: no more clients of WebSocket APIs, whose functions are told of it and may call back; no new
-            # requests, then no new invocations, then no more log lines.
-            if late.apis.part is not None:
-                await late.apis.part.connections.drain(_WEBSOCKETS_DRAIN_S)
-            await http.stop(_DRAIN_S)
-            halt_running.set()
-            await asyncio.wait(running)
-            await functions.local.drain(_DRAIN_S)
-            halt_logging.set()
-            sweeping.cancel()
+
+        await live(http, functions, late, sink, stop, began)
     lines.flush()
