@@ -57,7 +57,8 @@ class Resolution:
     def __init__(self, storage: FunctionStorage, dice: random.Random) -> None:
         self._storage = storage
         self._dice = dice
-        self._functions: dict[tuple[Place, str], dict[str, Resolved]] = {}
+        self._functions: dict[tuple[str, str, str], dict[str, Resolved]] = {}
+        """By account, region and name."""
         self._urls: dict[str, FunctionUrl] = {}
         self._urls_of: dict[tuple[Place, str], set[str]] = {}
         self._ready_urls: dict[str, tuple[FunctionUrl, Resolved]] = {}
@@ -67,14 +68,15 @@ class Resolution:
 
     async def resolve(self, account: str, region: str, name: str, qualifier: str | None) -> tuple[FunctionSpec, AsyncSettings]:
         """The contract `Resolve`. Raises ResourceNotFound."""
-        place, wanted = Place(account, region), qualifier or LATEST
-        known = self._known(place, name, wanted)
+        wanted = qualifier or LATEST
+        known = self._known(account, region, name, wanted)
         if known is None:
+            place = Place(account, region)
             changes = self._changes
             known = await self._storage.read(place, lambda view: _looked_up(view, name, wanted, qualifier))
             if changes == self._changes:  # else what was read may be older than a change whose caller was already told
                 self._make_room()
-                self._functions.setdefault((place, name), {})[wanted] = known
+                self._functions.setdefault((account, region, name), {})[wanted] = known
         return known.choose(self._dice)
 
     async def find_url(self, url_id: str) -> FunctionUrl | None:
@@ -103,20 +105,20 @@ class Resolution:
 
     def _make_ready(self, url_id: str) -> tuple[FunctionUrl, Resolved] | None:
         url = self._urls.get(url_id)
-        known = None if url is None else self._known(Place(url.account, url.region), url.name, url.qualifier or LATEST)
+        known = None if url is None else self._known(url.account, url.region, url.name, url.qualifier or LATEST)
         if url is None or known is None:
             return None
         ready = self._ready_urls[url_id] = (url, known)
         return ready
 
-    def _known(self, place: Place, name: str, wanted: str) -> Resolved | None:
-        versions = self._functions.get((place, name))
+    def _known(self, account: str, region: str, name: str, wanted: str) -> Resolved | None:
+        versions = self._functions.get((account, region, name))
         return None if versions is None else versions.get(wanted)
 
     def forget(self, place: Place, name: str) -> None:
         """Something about the function changed."""
         self._changes += 1
-        self._functions.pop((place, name), None)
+        self._functions.pop((place.account, place.region, name), None)
         for url_id in self._urls_of.pop((place, name), ()):
             self._urls.pop(url_id, None)
             self._ready_urls.pop(url_id, None)
