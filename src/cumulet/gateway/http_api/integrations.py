@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Awaitable
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from cumulet.core.errors import Fault
@@ -26,21 +27,18 @@ class Integrations:
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
 
-    async def run(self, call: Call) -> Response:
-        """The route's response. Raises Refusal."""
+    def run(self, call: Call) -> Awaitable[Response]:
+        """The route's response. Raises Refusal, at once or when what it returns is awaited."""
         integration = call.route.integration
         if integration is None:
             raise no_integration()
         if integration.subtype:
-            response = await self._service(call, integration, integration.subtype)
+            running = self._service(call, integration, integration.subtype)
         elif integration.kind == "AWS_PROXY":
-            response = await self._function(call, integration)
+            running = self._function(call, integration)
         else:
-            response = await self._http(call, integration)
-        if call.stage.log is not None or integration.responses:
-            _note(call, integration, response)
-        mappings = integration.responses.get(str(response.status)) if integration.responses else None
-        return response if mappings is None else _mapped(call, mappings, response)
+            running = self._http(call, integration)
+        return running if call.stage.log is None and not integration.responses else _changed(call, integration, running)
 
     async def _function(self, call: Call, integration: Integration) -> Response:
         function = integration.function
@@ -128,12 +126,15 @@ def _one_line(value: str) -> str:
     return value.replace("\r", " ").replace("\n", " ")
 
 
-def _note(call: Call, integration: Integration, response: Response) -> None:
-    """What mappings and access logs may ask of the integration."""
+async def _changed(call: Call, integration: Integration, running: Awaitable[Response]) -> Response:
+    """The response as the integration's mappings leave it; what they and access logs may ask of the integration is noted."""
+    response = await running
     noted = call.noted
     noted["integrationStatus"] = noted["integration.integrationStatus"] = response.status
     noted["integration.status"] = 200 if integration.function is not None else response.status
     noted["integration.requestId"] = call.request_id
+    mappings = integration.responses.get(str(response.status))
+    return response if mappings is None else _mapped(call, mappings, response)
 
 
 def _mapped(call: Call, mappings: Mappings, response: Response) -> Response:
