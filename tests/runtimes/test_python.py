@@ -73,6 +73,28 @@ def handler(e, c):
     )
 
 
+async def test_json_records_have_lambdas_form(bench):
+    code = """
+import logging
+logger = logging.getLogger("mine")
+def handler(e, c):
+    logger.warning({"a": "\u00e9"})
+    logger.error("%s of %d", "one", 2, extra={"order": 7})
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logger.exception("caught")
+"""
+    await bench.run({"index.py": code}, log_format="JSON")
+    record, extra, caught = [json.loads(line) for line in bench.output.decode().splitlines()]
+    assert (record["level"], record["message"], record["logger"]) == ("WARNING", {"a": "\u00e9"}, "mine")
+    assert (extra["message"], extra["order"]) == ("one of 2", 7) and extra["requestId"]
+    assert (caught["errorType"], caught["errorMessage"]) == ("ZeroDivisionError", "division by zero")
+    assert (
+        len(caught["stackTrace"]) == 1 and "1 / 0" in caught["stackTrace"][0] and caught["location"].endswith("index.py:handler:10")
+    )
+
+
 async def test_an_error_is_a_document_where_logs_are_json(bench):
     answer = await bench.run({"index.py": "def handler(e, c):\n    raise ValueError('no')\n"}, log_format="JSON")
     logged = json.loads(bench.output)

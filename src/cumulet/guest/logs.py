@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+import traceback
 from typing import Any
 
 request_id = ""
@@ -42,18 +43,18 @@ class _JsonFormatter(logging.Formatter):
         entry: "dict[str, Any]" = {
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname,
-            "message": record.getMessage(),
+            "message": record.msg if isinstance(record.msg, dict) and not record.args else record.getMessage(),
             "logger": record.name,
         }
         if record.exc_info and record.exc_info[0] is not None:
             entry["errorType"] = record.exc_info[0].__name__
             entry["errorMessage"] = str(record.exc_info[1])
-            entry["stackTrace"] = self.formatException(record.exc_info).split("\n")
+            entry["stackTrace"] = traceback.format_tb(record.exc_info[2])
             entry["location"] = "%s:%s:%d" % (record.pathname, record.funcName, record.lineno)
         entry.update((key, value) for key, value in vars(record).items() if key not in _STANDARD and key not in entry)
         if current.get() or request_id:
             entry["requestId"] = current.get() or request_id
-        return json.dumps(entry, default=str) + "\n"
+        return json.dumps(entry, default=str, ensure_ascii=False) + "\n"
 
 
 def set_up() -> None:
