@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from cumulet.core.http import Response
+from cumulet.gateway.custom_domains import Leads, PublishedNames
 from cumulet.gateway.exchange import Exchange
 from cumulet.gateway.execute_api import ApiAddress, DeployedApi
 from cumulet.gateway.rest_api.compiled import CompiledApi
@@ -18,15 +19,15 @@ class RestApis:
         self._serving = serving
         self._is_taken = is_taken
         self._apis: dict[str, _RestApi] = {}
-        self._domains: dict[str, tuple[Place, list[tuple[str, Document]]]] = {}
+        self._names: PublishedNames[Document] = PublishedNames()
 
     def find(self, api_id: str) -> DeployedApi | None:
         return self._apis.get(api_id)
 
     def find_domain(self, host: str) -> DeployedApi | None:
         """What answers for a custom domain name; the address given to it holds the whole path."""
-        found = self._domains.get(host)
-        return _Domain(self, found[1]) if found is not None else None
+        found = self._names.find(host)
+        return _Domain(self, found) if found is not None else None
 
     def compiled(self, api_id: str) -> CompiledApi | None:
         found = self._apis.get(api_id)
@@ -48,13 +49,10 @@ class RestApis:
         self._serving.meter.publish(place, usage)
 
     def publish_domains(self, place: Place, domains: Mapping[str, Sequence[Document]]) -> None:
-        self._domains = {name: found for name, found in self._domains.items() if found[0] != place}
-        for name, mappings in domains.items():
-            by_length = sorted(mappings, key=lambda each: -len(_base(each)))
-            self._domains[name] = (place, [(_base(each), each) for each in by_length])
+        self._names.publish(place, {name: [(_base(each), each) for each in mappings] for name, mappings in domains.items()})
 
     def has_domain(self, name: str, place: Place) -> bool:
-        return (name in self._domains and self._domains[name][0] != place) or self._is_taken(name)
+        return self._names.is_elsewhere(name, place) or self._is_taken(name)
 
     def flush_authorizers(self, api_id: str, stage: str) -> None:
         self._serving.flush_authorizers(api_id, stage)
@@ -85,21 +83,19 @@ class _RestApi:
 class _Domain:
     """A custom domain: the longest base path that fits says which API and stage."""
 
-    def __init__(self, kind: RestApis, mappings: list[tuple[str, Document]]) -> None:
+    def __init__(self, kind: RestApis, leads: Leads[Document]) -> None:
         self._kind = kind
-        self._mappings = mappings
+        self._leads = leads
 
     def __call__(self, exchange: Exchange, address: ApiAddress) -> Response | Awaitable[Response]:
         path = "/" + address.path.lstrip("/")
-        for base, mapping in self._mappings:
-            if base and not (path == f"/{base}" or path.startswith(f"/{base}/")):
-                continue
-            api = self._kind.compiled(mapping["restApiId"])
-            if api is None:
-                break
-            below = path[len(base) + 1 :] if base else path
-            stage = mapping.get("stage")
-            if not stage:
-                stage, _, below = below.lstrip("/").partition("/")
-            return self._kind.answer(exchange, api, stage, "/" + below.lstrip("/"), path)
-        return forbidden(exchange.request_id)
+        found = self._leads.find(path)
+        if found is None:
+            return forbidden(exchange.request_id)
+        mapping, below = found
+        api, stage = self._kind.compiled(mapping["restApiId"]), mapping.get("stage")
+        if api is None:
+            return forbidden(exchange.request_id)
+        if not stage:
+            stage, _, below = below.lstrip("/").partition("/")
+        return self._kind.answer(exchange, api, stage, "/" + below.lstrip("/"), path)
