@@ -53,6 +53,7 @@ def handler(event, context):
 """,
     "log": "def handler(event, context):\n    while True:\n        print('flood ' * 10)\n",
     "lines": "import os\ndef handler(event, context):\n    while True:\n        os.write(1, b'\\n' * 65536)\n",
+    "crash": "import os\ndef handler(event, context):\n    os._exit(1)\n",
     "overload": "import time\ndef handler(event, context):\n    time.sleep(0.05)\n    return 'ok'\n",
 }
 VICTIM_CODE = "def handler(event, context):\n    return sum(range(1000))\n"
