@@ -28,7 +28,7 @@ def main() -> None:
     """Prepare, then fork for every request until the node is gone."""
     sys.path.insert(0, _PACKAGE_PARENT)
     from cumulet.guest import preload
-    from cumulet.sandbox import enter, namespaces
+    from cumulet.sandbox import enter, kernel, namespaces
 
     sys.path.remove(_PACKAGE_PARENT)
 
@@ -45,6 +45,7 @@ def main() -> None:
     zygote = Zygote(control)
     gc.collect()
     gc.freeze()  # so that no child's collector touches, and so copies, what is shared
+    kernel.set_priority(0, _SLICE_US)  # the node's own, which this process has so far, may be higher: its answers go before starts
     control.send(b"{}")
     zygote.serve()
 
@@ -101,7 +102,6 @@ class Zygote:
         start_first = self._start_anchor if request.get("is_alone") else None
         pid, first = self._namespaces.fork_into_new_pid_namespace(self._own_namespace, start_first)
         if pid == 0:
-            self._kernel.set_priority(0, _SLICE_US)  # the node's and the zygote's own may be higher
             base = self._bases[request["jail"]["base"]]
             self._environment.run(request, base, *fds, is_first=start_first is None)  # never returns
         answer = b"{}"
