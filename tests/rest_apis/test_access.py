@@ -108,9 +108,9 @@ def test_user_pools_are_not_there_and_say_so(api):
     assert api.call().status_code == 501
 
 
-def _signed(url, *, region="us-east-1", service="execute-api", secret=SECRET):
+def _signed(url, *, region="us-east-1", service="execute-api", key=ACCESS_KEY, secret=SECRET):
     request = AWSRequest(method="GET", url=url)
-    SigV4Auth(Credentials(ACCESS_KEY, secret), service, region).add_auth(request)
+    SigV4Auth(Credentials(key, secret), service, region).add_auth(request)
     return httpx.get(url, headers=dict(request.headers))
 
 
@@ -123,6 +123,9 @@ def test_signatures_are_checked_where_the_method_wants_them(api):
     for wrong in ({"region": "eu-west-1"}, {"service": "lambda"}, {"secret": "wrong"}):
         refused = _signed(api.url(), **wrong)
         assert (refused.status_code, refused.headers["x-amzn-errortype"]) == (403, "InvalidSignatureException")
+    unknown, bearer = _signed(api.url(), key="AKIANOBODY"), httpx.get(api.url(), headers={"Authorization": "Bearer abc"})
+    assert (unknown.status_code, unknown.headers["x-amzn-errortype"]) == (403, "UnrecognizedClientException")
+    assert (bearer.status_code, bearer.headers["x-amzn-errortype"]) == (403, "IncompleteSignatureException")
 
 
 def test_an_apis_own_policy_decides_for_everybody(make_api):

@@ -74,7 +74,8 @@ class Access:
             context = self._signed(exchange)
         except Fault as fault:
             kind = _CODES.get(fault.code, "INVALID_SIGNATURE")
-            raise missing_token() if kind == "MISSING_AUTHENTICATION_TOKEN" else Refusal(kind, fault.message) from None
+            is_missing = kind == "MISSING_AUTHENTICATION_TOKEN"
+            raise missing_token() if is_missing else Refusal(kind, fault.message, error_type=fault.code) from None
         assert exchange.signature is not None
         if exchange.signature.service != "execute-api":
             raise Refusal("INVALID_SIGNATURE", "Credential should be scoped to correct service: 'execute-api'.")

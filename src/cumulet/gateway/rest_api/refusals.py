@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"\$(?:(?P<braced>\{)?(?P<path>(?:context|stageVariables|
 
 
 class Refusal(Exception):
-    """A request ends here. `status` None: what the type has. `headers` are added to the answer."""
+    """A request ends here. `status` None: what the type has; `error_type` None: likewise. `headers` are added to the answer."""
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Refusal(Exception):
         headers: list[tuple[str, str]] | None = None,
         context: Mapping[str, Any] | None = None,
         validation: str | None = None,
+        error_type: str | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -35,6 +36,7 @@ class Refusal(Exception):
         self.headers = headers or []
         self.context = context or {}
         self.validation = validation
+        self.error_type = error_type or ErrorHeader.get(kind)
 
     @property
     def usual_status(self) -> int:
@@ -97,8 +99,8 @@ def render(
     }
     body = _substituted(templates[kind], {**context, **refusal.context, "error": error}, parameter)
     headers = [("Content-Type", kind), *refusal.headers]
-    if refusal.kind in ErrorHeader:
-        headers.append(("x-amzn-ErrorType", ErrorHeader[refusal.kind]))
+    if refusal.error_type is not None:
+        headers.append(("x-amzn-ErrorType", refusal.error_type))
     for name, expression in (chosen.get("responseParameters") or {}).items():
         value = expression[1:-1] if expression[:1] == "'" == expression[-1:] else parameter(expression)
         if value is not None:
