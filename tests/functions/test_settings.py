@@ -293,3 +293,26 @@ async def test_smaller_settings_read_back(world, refused):
         await world("PutRuntimeManagementConfig", FunctionName="hello", UpdateRuntimeOn="Manual", RuntimeVersionArn="arn:x")
     async with refused("ResourceNotFoundException"):
         await world("GetFunctionCodeSigningConfig", FunctionName="absent")
+
+
+async def test_what_is_remembered_of_a_url_and_its_function_is_forgotten_with_every_change(world):
+    await world.create("hello")
+    created = await world("CreateFunctionUrlConfig", FunctionName="hello", AuthType="NONE")
+    url_id = created["FunctionUrl"].rstrip("/").rpartition("/")[2]
+
+    async def remembered():
+        assert world.service.find_known_url(url_id) is None
+        url = await world.service.find_url(url_id)
+        spec, _settings = await world.service.resolve(url.account, url.region, url.name, url.qualifier)
+        assert world.service.find_known_url(url_id) == (url, spec)
+        return url, spec
+
+    url, spec = await remembered()
+    await world("UpdateFunctionConfiguration", FunctionName="hello", Timeout=17)
+    _, changed = await remembered()
+    assert (spec.timeout_s, changed.timeout_s) == (3, 17)
+    await world("UpdateFunctionUrlConfig", FunctionName="hello", AuthType="AWS_IAM")
+    changed_url, _ = await remembered()
+    assert (url.auth_type, changed_url.auth_type) == ("NONE", "AWS_IAM")
+    await world("DeleteFunctionUrlConfig", FunctionName="hello")
+    assert world.service.find_known_url(url_id) is None

@@ -295,3 +295,12 @@ async def test_an_environment_that_takes_several_calls_is_shared_until_it_is_ful
     go.set()
     assert [json.loads((await call).payload) for call in (*calls, third)] == [1, 2, 3]
     assert bench.invoker.pool.idle == 2
+
+
+async def test_the_log_tail_of_a_call_is_its_own_and_costs_others_nothing(bench):
+    spec = bench.define("f", lambda event, write: write(f"said {event}\n"))
+    await bench.invoke(spec, 1)
+    assert (await bench.invoke(spec, 2)).log_tail == b""
+    tail = (await bench.invoke(spec, 3, is_log_tail_wanted=True)).log_tail.decode()
+    assert tail.startswith("START ") and "said 3\n" in tail and "REPORT " in tail and "said 2" not in tail
+    assert (await bench.invoke(spec, 4)).log_tail == b""

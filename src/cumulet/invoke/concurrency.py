@@ -52,7 +52,8 @@ class Concurrency:
             self._reserved_running[spec.function_id] = running + 1
             return True
         running = self._unreserved_running.get(spec.account, 0)
-        if running >= self.unreserved_limit(spec.account):
+        limit = self._unreserved.get(spec.account)
+        if running >= (self.unreserved_limit(spec.account) if limit is None else limit):
             raise TooManyRequests(ACCOUNT_LIMIT_REASON)
         self._unreserved_running[spec.account] = running + 1
         return False

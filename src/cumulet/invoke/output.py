@@ -47,7 +47,10 @@ class OutputLines:
         self._lines_left = MAX_CALL_LINES
         self._dropped = 0
         if line is not None:
-            self._say(line, now_ms)
+            if self._partial or self._tail is not None:
+                self._say(line, now_ms)
+            else:
+                self._lines.append((now_ms, line))
 
     def feed(self, data: bytes) -> float:
         """A chunk as it comes from the pipe; for how many seconds its writer should be left waiting now."""
@@ -89,12 +92,14 @@ class OutputLines:
             self._end_line()
         if self._dropped:
             self._say(f"[cumulet] output cut: {self._dropped} bytes were dropped\n", now_ms)
+        finished, self._lines = self._lines, []
         for line in lines:
             if line is not None:
-                self._lines.append((now_ms, line))
+                finished.append((now_ms, line))
                 if self._tail is not None:
                     self._keep_tail(self._tail, line.encode())
-        self.emit()
+        if finished:
+            self._emit(finished)
 
     def emit(self) -> None:
         """Let go of all whole lines."""

@@ -115,8 +115,10 @@ class Pool:
             if not member.environment.exited.done():
                 member.environment.wake()
                 member.is_called = True
+                member.calls = 1
+                if member.environment.calls_at_once > 1:
+                    shelf.shared.append(member)
                 shelf.history.begin(now_s)
-                self._begin(member)
                 return member
         return None
 
@@ -159,7 +161,8 @@ class Pool:
             member.is_called = True
             shelf.history.begin(self._clock.monotonic_s())
         self._members[environment.id] = member
-        self._begin(member)
+        if environment.calls_at_once > 1:
+            shelf.shared.append(member)
         environment.exited.add_done_callback(lambda _: self._forget(member))
         return member
 
@@ -282,12 +285,6 @@ class Pool:
         member.is_provisioned = False
         member.is_retired = True
         self._kill_if_idle(member)
-
-    def _begin(self, member: Member) -> None:
-        """The first call of those that a member has at once."""
-        member.calls = 1
-        if member.environment.calls_at_once > 1:
-            member.shelf.shared.append(member)
 
     def _leave_idle(self, member: Member) -> None:
         """It was taken from the stack of idle ones."""

@@ -83,7 +83,10 @@ def _text_report(report: Report) -> str:
         text += f"Status: {status}\t"
         if error_type:
             text += f"Error Type: {error_type}\t"
-    text += "Phases: " + ", ".join([f"{name} {value:.2f} ms" for name, value in phases.items()])
+    between = "Phases: "
+    for name, took_ms in phases.items():
+        text += f"{between}{name} {took_ms:.2f} ms"
+        between = ", "
     if trace_id:
         text += f"\tXRAY TraceId: {trace_id}"
     return text + "\t\n"

@@ -29,7 +29,7 @@ from cumulet.server.late import Loop
 from cumulet.server.runtimes import memory_budget_mb
 from cumulet.services.functions.api import FunctionsService
 from cumulet.services.functions.model import Limits
-from cumulet.services.functions.resolution import FunctionUrl
+from cumulet.services.functions.resolution import MAXIMUM_REMEMBERED, FunctionUrl
 from cumulet.tenancy.quotas import Quota
 
 
@@ -88,30 +88,45 @@ async def open_functions(
 
 
 def make_function_urls(functions: Functions, signed: Signed, clock: Clock, settings: Settings) -> FunctionUrls:
-    find = partial(_find_url_target, functions.service, settings.strict_urls)
-    return FunctionUrls(find, functions.invoker, signed, clock, is_compressing=settings.is_compressing)
+    targets = _UrlTargets(functions.service, is_strict=settings.strict_urls)
+    return FunctionUrls(targets.find, functions.invoker, signed, clock, is_compressing=settings.is_compressing)
 
 
-def _find_url_target(service: FunctionsService, is_strict: bool, url_id: str) -> UrlTarget | Awaitable[UrlTarget | None]:
-    known = service.find_known_url(url_id)
-    return _look_url_target_up(service, is_strict, url_id) if known is None else _url_target(*known, is_strict)
+class _UrlTargets:
+    """What function URLs stand for. What was made for the last call holds as long as URL and version are the same."""
 
+    def __init__(self, service: FunctionsService, *, is_strict: bool) -> None:
+        self._service = service
+        self._is_strict = is_strict
+        self._made: dict[str, tuple[FunctionUrl, UrlTarget]] = {}
 
-async def _look_url_target_up(service: FunctionsService, is_strict: bool, url_id: str) -> UrlTarget | None:
-    url = await service.find_url(url_id)
-    if url is None:
-        return None
-    try:
-        spec, _settings = await service.resolve(url.account, url.region, url.name, url.qualifier)
-    except Fault:
-        return None
-    return _url_target(url, spec, is_strict)
+    def find(self, url_id: str) -> UrlTarget | Awaitable[UrlTarget | None]:
+        known = self._service.find_known_url(url_id)
+        if known is None:
+            return self._look_up(url_id)
+        made = self._made.get(url_id)
+        if made is not None and made[0] is known[0] and made[1].spec is known[1]:
+            return made[1]
+        return self._make(*known)
 
+    async def _look_up(self, url_id: str) -> UrlTarget | None:
+        url = await self._service.find_url(url_id)
+        if url is None:
+            return None
+        try:
+            spec, _settings = await self._service.resolve(url.account, url.region, url.name, url.qualifier)
+        except Fault:
+            return None
+        return self._make(url, spec)
 
-def _url_target(url: FunctionUrl, spec: FunctionSpec, is_strict: bool) -> UrlTarget:
-    is_signed = url.auth_type == "AWS_IAM"
-    is_closed = is_strict and not is_signed and not url.is_public
-    return UrlTarget(is_signed, Cors.of(url.cors), spec, url.invoked_arn, url.invoke_mode == "RESPONSE_STREAM", is_closed)
+    def _make(self, url: FunctionUrl, spec: FunctionSpec) -> UrlTarget:
+        if len(self._made) >= MAXIMUM_REMEMBERED:
+            self._made.clear()
+        is_signed, is_streaming = url.auth_type == "AWS_IAM", url.invoke_mode == "RESPONSE_STREAM"
+        is_closed = self._is_strict and not is_signed and not url.is_public
+        target = UrlTarget(is_signed, Cors.of(url.cors), spec, url.invoked_arn, is_streaming, is_closed)
+        self._made[url.url_id] = (url, target)
+        return target
 
 
 def _limits_of(quota: Quota) -> Limits:

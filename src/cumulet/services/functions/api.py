@@ -63,6 +63,8 @@ class FunctionsService:
         self._storage = storage
         self._links = CodeLinks(link_secret or secrets.token_bytes(32), store.blobs, clock)
         self._resolution = Resolution(storage, dice or random.Random())
+        self.find_known_url = self._resolution.find_known_url
+        """A function URL and what to run now, where both are in memory: at once. None says nothing."""
         self._concurrency = ConcurrencyOperations(storage, clock, limits_of, environments)
         apply = self._concurrency.apply
         self._parts: tuple[object, ...] = (
@@ -94,10 +96,6 @@ class FunctionsService:
     async def find_url(self, url_id: str) -> FunctionUrl | None:
         """The function URL with that id, from memory unless something changed."""
         return await self._resolution.find_url(url_id)
-
-    def find_known_url(self, url_id: str) -> tuple[FunctionUrl, FunctionSpec] | None:
-        """A function URL and what to run now, where both are in memory: at once. None says nothing."""
-        return self._resolution.find_known_url(url_id)
 
     async def provisioned(self) -> list[tuple[FunctionSpec, int]]:
         """All versions to keep warm, with how many environments; `open` has told the invoker already."""
