@@ -22,7 +22,6 @@ def load() -> None:
     import random  # noqa: F401
     import re  # noqa: F401
     import site
-    import tempfile  # noqa: F401
     import threading  # noqa: F401
     import traceback  # noqa: F401
     import typing  # noqa: F401

@@ -116,8 +116,14 @@ class FramedEnvironment(asyncio.Protocol):
             if self._api is not None and self._api.crash is not None:
                 error_type, document = self._api.crash
             raise InitError(error_type, document, spent_ms, lost.exit) from None
+        now = time.monotonic()
+        self._tree.hear()  # what its first process has said before, on a socket of its own
         self.phases["jail"] = self._tree.jail_ms
-        self.init_ms = max(0.0, (time.monotonic() - started) * 1000 - self._tree.jail_ms)
+        told_ms = head.get("init_ms")
+        if isinstance(told_ms, float):  # it began before it was waited for; but it cannot have taken longer than it has lived
+            self.init_ms = max(0.0, min(told_ms, (now - self._tree.made_s) * 1000))
+        else:
+            self.init_ms = max(0.0, (now - started) * 1000 - self._tree.jail_ms * self._tree.specialised.done())
         self.phases["init"] = self.init_ms
         self._tree.drain_output()
         if kind == frames.READY:

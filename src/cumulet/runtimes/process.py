@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,7 @@ class ProcessTree:
         has_own_namespace: bool = True,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.made_s = time.monotonic()
         self._pidfd = pidfd
         self._status = status
         self._output_fd = output_fd
@@ -200,6 +202,11 @@ class ProcessTree:
             return False
         self._pause_s = self.output(data)
         return True
+
+    def hear(self) -> None:
+        """What the first process has said so far."""
+        if self._pidfd >= 0:
+            self._on_status()
 
     def hear_end(self, message: dict[str, Any]) -> None:
         """How the runtime has ended, from elsewhere than the environment's first process."""
