@@ -1,10 +1,10 @@
 """A zygote: an interpreter that stands ready, with nobody's code in it, and becomes execution environments by forking.
 
-Started by the node with the control socket as file descriptor 3. Each request is one message. A JSON base (`sandbox.jail.Base`) is
-made ready for environments to stand in; the answer is `{}`. A JSON launch comes with, as passed file descriptors, the runtime's
-channel, its output pipe, the status socket and, if it is given one, its network namespace; the answer has a pidfd of the
-environment's first process. For a launch that `is_alone` that is an anchor (`sandbox.anchor`), and the environment's only other
-process is this one's child: it is named by its "pid" in the answer, and in a message, how it "ended", that nobody asked for.
+Started by the node with the control socket as file descriptor 3. Each request is one message: a letter, and JSON. B: a base
+(`sandbox.jail.Base`) is made ready for environments to stand in; the answer is `{}`. L: a launch comes with, as passed file
+descriptors, the runtime's channel, its output pipe, the status socket and, if it is given one, its network namespace; the answer
+has a pidfd of the environment's first process. A: the same, alone. Its first process is an anchor (`sandbox.anchor`), and its only
+other process this one's child: it is named by its "pid" in the answer, and in a message, how it "ended", that nobody asked for.
 """
 
 import gc
@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 from functools import partial
-from typing import Any, Dict, List
+from typing import Dict, List
 
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CONTROL_FD = 3
@@ -83,27 +83,27 @@ class Zygote:
         if not data:
             return False
         fds = [fd for level, kind, raw in ancillary if kind == socket.SCM_RIGHTS for fd in _ints(raw)]
-        request = json.loads(data)
         try:
-            if "base" in request:
-                base = self._jail.base_from_json(request["base"])
+            if data.startswith(b"B"):
+                base = self._jail.base_from_json(json.loads(data[1:]))
                 self._bases[base.key] = self._enter.make_base(base)
                 self._control.send(b"{}")
             else:
-                self._fork(request, fds)
+                self._fork(data, fds)
         except (OSError, self._jail.JailError) as error:
             self._control.send(json.dumps({"error": str(error)}).encode())
         for fd in fds:
             os.close(fd)
         return True
 
-    def _fork(self, request: Dict[str, Any], fds: List[int]) -> None:
-        """Raises OSError."""
-        start_first = self._start_anchor if request.get("is_alone") else None
+    def _fork(self, request: bytes, fds: List[int]) -> None:
+        """Leaves the request to the fork to read: pages that are written here are copied again after each fork. Raises OSError."""
+        start_first = self._start_anchor if request.startswith(b"A") else None
         pid, first = self._namespaces.fork_into_new_pid_namespace(self._own_namespace, start_first)
         if pid == 0:
-            base = self._bases[request["jail"]["base"]]
-            self._environment.run(request, base, *fds, is_first=start_first is None)  # never returns
+            launch = json.loads(request[1:])
+            base = self._bases[launch["jail"]["base"]]
+            self._environment.run(launch, base, *fds, is_first=start_first is None)  # never returns
         answer = b"{}"
         if first != pid:
             self._first_of[pid] = first

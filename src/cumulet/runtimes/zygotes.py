@@ -85,7 +85,7 @@ class Zygote:
         if base.key not in self._bases:
             made = self._bases[base.key] = loop.create_future()
             made.add_done_callback(lambda _: made.exception())
-            self._control.send(orjson.dumps({"base": base}))
+            self._control.send(b"B" + orjson.dumps(base))
             self._waiting.append(made)
         if not self._bases[base.key].done():
             await asyncio.shield(self._bases[base.key])
@@ -96,7 +96,8 @@ class Zygote:
         answer: asyncio.Future[Forked] = loop.create_future()
         try:
             rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in theirs)
-            self._control.sendmsg([orjson.dumps(launch)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            kind = b"A" if launch.pop("is_alone", False) else b"L"
+            self._control.sendmsg([kind, orjson.dumps(launch)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
             self._waiting.append(answer)
             their_channel.close()
             os.close(their_output)

@@ -126,10 +126,13 @@ class Router:
         number, address = self._links, str(_JAILS[256 + self._links % 65_000])
         inside = Netlink()
         try:
-            inside.ask(new_pair((_JAIL_LINK, "eth0", -1), (number, "e%d" % number, self._namespace), is_up=False))
-            if self._has_ipv6:
-                inside.ask(make_no_addresses(_JAIL_LINK))
-            inside.ask(set_up(_JAIL_LINK), new_address(_JAIL_LINK, address), new_route(_JAIL_LINK))
+            inside.ask(
+                new_pair((_JAIL_LINK, "eth0", -1), (number, "e%d" % number, self._namespace), is_up=False),
+                *([make_no_addresses(_JAIL_LINK)] if self._has_ipv6 else []),
+                set_up(_JAIL_LINK),
+                new_address(_JAIL_LINK, address),
+                new_route(_JAIL_LINK),
+            )
         finally:
             inside.close()
         self._inside.ask(set_up(number), new_route(number, address))
