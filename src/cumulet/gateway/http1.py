@@ -469,18 +469,18 @@ class Connection(asyncio.Protocol):
             await close_body(response)
 
     def _send_whole(self, turn: _Turn, response: Response, body: bytes, is_last: bool) -> None:
-        status = response.status
-        head = self._head_of(turn, response, is_last)
-        if status not in (204, 304) and status >= 200:
-            head += f"Content-Length: {len(body)}\r\n"
-        data = (head + "\r\n").encode("utf-8")
-        if not body or not _has_body(turn, status):
-            self.transport.write(data)
+        transport, head = self.transport, self._head_of(turn, response, is_last)
+        if response.status in (204, 304) or response.status < 200:
+            transport.write(f"{head}\r\n".encode())
+            return
+        data = f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
+        if turn.request is not None and turn.request.method == "HEAD":
+            transport.write(data)
         elif len(body) <= _JOIN_BYTES:
-            self.transport.write(data + body)
+            transport.write(data + body)
         else:
-            self.transport.write(data)
-            self.transport.write(body)
+            transport.write(data)
+            transport.write(body)
 
     def _head_of(self, turn: _Turn, response: Response, is_last: bool) -> str:
         head = status_line(response.status) + self._server.date + header_lines(response.headers)

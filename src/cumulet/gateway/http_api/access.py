@@ -1,9 +1,8 @@
 """Who may call a route: signatures, tokens, and functions that authorize, with their cache."""
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -39,14 +38,18 @@ class Grant:
     context: dict[str, Any]
 
 
-class _Verified(NamedTuple):
-    """A token whose signature holds under the key that it names. `shown` are its claims as integrations get them."""
+@dataclass(slots=True)
+class _Verified:
+    """A token whose signature holds under the key that it names. `shown` are its claims as integrations get them; `checked` is the
+    authorizer that has found them right, which holds `until_s`."""
 
     key_id: str
     key: Key
     claims: dict[str, Any]
     shown: dict[str, str]
     scopes: list[str] | None
+    checked: Authorizer | None = None
+    until_s: float = 0.0
 
 
 class Access:
@@ -58,7 +61,7 @@ class Access:
         self._signed = signed
         self._clock = clock
         self._grants: Grants[Grant] = Grants(clock)
-        self._verified: dict[bytes, _Verified] = {}
+        self._verified: dict[str, _Verified] = {}
 
     def check(self, call: Call, exchange: Exchange) -> Awaitable[None] | None:
         """Raises Refusal, at once or when what it returns is awaited. Adds the caller to the call."""
@@ -96,29 +99,30 @@ class Access:
         token = _token_of(call, authorizer)
         if not token:
             raise unauthorized("The request has no token", "Bearer")
-        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        known = self._verified.get(digest)
+        known = self._verified.get(token)
         try:
             key_id = known.key_id if known is not None else tokens.key_id_of(token)
             key = self._issuers.find_key(authorizer.issuer, key_id)
             if key is None:
-                return self._fetch_key(call, authorizer, token, digest, key_id)
-            self._accept(call, authorizer, self._verify(token, digest, key_id, key))
+                return self._fetch_key(call, authorizer, token, key_id)
+            self._accept(call, authorizer, self._verify(token, key_id, key))
         except TokenError as error:
             raise _invalid_token(call, error) from None
         return None
 
-    async def _fetch_key(self, call: Call, authorizer: Authorizer, token: str, digest: bytes, key_id: str) -> None:
+    async def _fetch_key(self, call: Call, authorizer: Authorizer, token: str, key_id: str) -> None:
         try:
             key = await self._issuers.key(authorizer.issuer, key_id)
-            self._accept(call, authorizer, self._verify(token, digest, key_id, key))
+            self._accept(call, authorizer, self._verify(token, key_id, key))
         except TokenError as error:
             raise _invalid_token(call, error) from None
 
     def _accept(self, call: Call, authorizer: Authorizer, verified: _Verified) -> None:
         """Raises TokenError, Refusal."""
         now_s, scopes, wanted = self._clock.now_ms() / 1000, verified.scopes, call.route.scopes
-        tokens.check_claims(verified.claims, issuer=authorizer.issuer, audience=authorizer.audience, now_s=now_s)
+        if verified.checked is not authorizer or now_s >= verified.until_s:
+            tokens.check_claims(verified.claims, issuer=authorizer.issuer, audience=authorizer.audience, now_s=now_s)
+            verified.checked, verified.until_s = authorizer, tokens.expires_at_s(verified.claims)
         if wanted and not wanted.intersection(scopes or ()):
             words = "the token does not have the scopes that the route wants"
             scope = " ".join(sorted(wanted))
@@ -126,9 +130,9 @@ class Access:
         call.claims = verified.shown
         call.scopes = scopes if wanted else None
 
-    def _verify(self, token: str, digest: bytes, key_id: str, key: Key) -> _Verified:
+    def _verify(self, token: str, key_id: str, key: Key) -> _Verified:
         """A signature is checked once for a token and a key: clients send the same token again and again. Raises TokenError."""
-        known = self._verified.get(digest)
+        known = self._verified.get(token)
         if known is not None and known.key is key:
             return known
         claims = tokens.signed_claims_of(token, key)
@@ -136,7 +140,7 @@ class Access:
         if len(token) <= _VERIFIED_CHARS:
             if len(self._verified) >= _VERIFIED:
                 self._verified.clear()
-            self._verified[digest] = verified
+            self._verified[token] = verified
         return verified
 
     async def _ask(self, call: Call, authorizer: Authorizer) -> None:

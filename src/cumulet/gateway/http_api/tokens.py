@@ -107,6 +107,11 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str, audience: frozenset[
         raise TokenError("the audience is invalid")
 
 
+def expires_at_s(claims: Mapping[str, Any]) -> float:
+    """Until when claims that were checked once, and are not too early any more, hold."""
+    return float(claims["exp"]) + SKEW_S
+
+
 def _check_times(claims: Mapping[str, Any], now_s: float) -> None:
     expires_at = _time(claims, "exp")
     if expires_at is None:

@@ -70,6 +70,8 @@ class CompiledIntegration:
     cache_namespace: str
     function: str | None
     is_streaming: bool
+    mocked: dict[tuple[str, str], tuple[int, str, bytes]] = field(default_factory=dict)
+    """Answers of a mock in which nothing is looked up, (status, media type, body) by what was sent as Content-Type and Accept."""
 
 
 @dataclass(slots=True)

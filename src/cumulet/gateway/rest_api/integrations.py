@@ -26,6 +26,7 @@ from cumulet.gateway.url_door import split_prelude, whole_body
 
 JSON_TYPE = "application/json"
 _ERROR_CHARS = 4096
+_MOST_MOCKED = 64
 
 
 class Integrations:
@@ -123,21 +124,40 @@ class Integrations:
 
 def mock(call: Call) -> Response:
     """The template says which status the integration has: `{"statusCode": 200}`. Raises Refusal, TemplateError."""
-    status = _mock_status(_mock_text(call))
+    known = call.method.integration.mocked
+    asked = (call.told("content-type"), call.told("accept"))
+    answer = (known.get(asked) or _constant_mock(call)) if call.log is None else None
+    if answer is None:
+        status = _checked_status(call, outgoing_of(call).body)
+        return answer_of(call, Response(status, [], b""), str(status), is_mock=True)
+    if asked not in known:
+        if len(known) >= _MOST_MOCKED:
+            known.clear()
+        known[asked] = answer
+    status, kind, body = answer
+    return Response(status, [("Content-Type", kind)], body)
+
+
+def _constant_mock(call: Call) -> tuple[int, str, bytes] | None:
+    """(status, media type, body), where neither the request's template nor the response's looks anything up. Raises Refusal,
+    TemplateError."""
+    integration = call.method.integration
+    asked = _request_template(call, integration, _kind_of(call))
+    if asked is None or asked.constant_bytes is None or integration.content_handling is not None:
+        return None
+    chosen = _select(call, integration, str(_checked_status(call, asked.constant_bytes)))
+    kind = _response_kind(call, chosen)
+    body = chosen.find_constant(kind) if kind is not None else None
+    return None if kind is None or body is None else (chosen.status, kind, body)
+
+
+def _checked_status(call: Call, body: bytes) -> int:
+    """Raises Refusal."""
+    status = _mock_status(body)
     if not 100 <= status <= 599:
         call.note("Execution failed due to configuration error: Unable to parse statusCode. It should be an integer.")
         raise server_error()
-    return answer_of(call, Response(status, [], b""), str(status), is_mock=True)
-
-
-def _mock_text(call: Call) -> bytes:
-    """What the template makes of the request; one that looks at nothing is its own text."""
-    integration = call.method.integration
-    is_shown = call.log is not None or integration.content_handling is not None
-    template = None if is_shown else _request_template(call, integration, _kind_of(call))
-    if template is not None and template.constant_bytes is not None:
-        return template.constant_bytes
-    return outgoing_of(call).body
+    return status
 
 
 @functools.lru_cache(maxsize=1024)
@@ -232,11 +252,6 @@ def answer_of(call: Call, response: Response, selection: str | None, *, is_mock:
     body = response.body if isinstance(response.body, bytes) else b""
     call.note("Endpoint response body before transformations", body)
     chosen = _select(call, integration, (selection or str(response.status))[:_ERROR_CHARS])
-    kind = _response_kind(call, chosen)
-    constant = chosen.find_constant(kind) if kind is not None else None
-    if kind is not None and constant is not None:
-        call.note("Method response body after transformations", constant)
-        return Response(chosen.status, [("Content-Type", kind)], constant)
     headers: dict[str, list[str]] = {}
     for name, value in response.headers:
         headers.setdefault(name.lower(), []).append(value)
@@ -245,7 +260,7 @@ def answer_of(call: Call, response: Response, selection: str | None, *, is_mock:
         found = response_value(call, expression, headers, body)
         if found is not None:
             mapped[name] = found
-    status = chosen.status
+    status, kind = chosen.status, _response_kind(call, chosen)
     converted = _response_body(call, chosen, headers, body)
     if kind is None:
         data = converted if isinstance(converted, bytes) else converted.encode("utf-8", "replace")
