@@ -35,7 +35,8 @@ class Route:
 
 
 def compile_route(operation: OperationModel) -> Route:
-    """The route of an operation; routes with a smaller rank are tried first: literals before labels before greedy labels."""
+    """The route of an operation; routes with a smaller rank are tried first: a path's end (with a slash or not) before literals
+    before labels before greedy labels."""
     path, _, query = operation.http["requestUri"].partition("?")
     pattern, rank = "", []
     for segment in path.strip("/").split("/"):
@@ -48,7 +49,7 @@ def compile_route(operation: OperationModel) -> Route:
             rank.append(0)
     literals = tuple(parse_qsl(query, keep_blank_values=True))
     # A path with more query literals is the more special one.
-    return Route(operation.http["method"], re.compile(pattern + "/?"), literals, (*rank, 3, -len(literals)), operation.name)
+    return Route(operation.http["method"], re.compile(pattern + "/?"), literals, (*rank, -1, -len(literals)), operation.name)
 
 
 def _group(label: str) -> str:
