@@ -9,8 +9,8 @@
     python bench/tables.py --restart 1000                                               # MB of items, then start to first read
 
 Prints JSON lines. `server_us` is the processor time that the server took for a request, which a busy machine changes least.
-Servers take turns, cell by cell; `ratio` is to the strongest of the others. `of_fsync` is a share of what writing all waiting
-requests with each fdatasync would reach, as fast as that was in the same run. Compare figures of one run only.
+Servers take turns, cell by cell; `ratio` is to the strongest of the others. `of_fsync` is a share of what one fdatasync for all
+waiting requests allows, as fast as that was in the same run, and as fast as requests are without. Compare figures of one run only.
 """
 
 import argparse
@@ -144,8 +144,13 @@ class Cell:
     requests: Callable[[Tables], list[bytes]]
     items: int = 1
 
+    @property
+    def is_write(self) -> bool:
+        return self.what in ("PutItem", "BatchWriteItem")
+
 
 COUNT = 4000
+UNSYNCED, SYNCED = "cumulet os", "cumulet sync"
 
 
 def cells() -> list[Cell]:
@@ -182,19 +187,22 @@ async def measure_operations(options, servers: list[Tables], folder: str) -> Non
     chosen = [each.strip() for each in options.cells.split(",")]
     for cell in cells():
         if any(f"{cell.what} {cell.concurrency}".startswith(each) for each in chosen):
-            await measure_cell(options, cell, filled, fdatasync_per_s(folder) if options.durability != "os" else 0.0)
+            await measure_cell(options, cell, filled, folder)
     for tables in filled:
         if tables.pid is not None:
             emit(what="memory", server=tables.title, mb=tables.memory_mb())
 
 
-async def measure_cell(options, cell: Cell, servers: list[Tables], syncs_per_s: float) -> None:
+async def measure_cell(options, cell: Cell, servers: list[Tables], folder: str) -> None:
     requests = {tables.title: cell.requests(tables) for tables in servers}
     runs: dict[str, list[Load]] = {tables.title: [] for tables in servers}
     spent_s = dict.fromkeys(runs, 0.0)
     for tables in servers:
         await load(tables.url, requests[tables.title], cell.concurrency, 0.3, reopens=True)
+    synced_s: list[float] = []
     for _ in range(options.runs):
+        if cell.is_write and SYNCED in runs:
+            synced_s += fdatasync_s(folder)
         for tables in servers:
             before = tables.cpu_s()
             runs[tables.title].append(
@@ -211,8 +219,8 @@ async def measure_cell(options, cell: Cell, servers: list[Tables], syncs_per_s: 
             found["server_us"] = round(spent_s[tables.title] / answered * 1e6, 1)
         if cell.items > 1:
             found["items_per_s"] = found["per_s"] * cell.items
-        if syncs_per_s and tables.title.endswith("sync") and cell.what in ("PutItem", "BatchWriteItem"):
-            found["of_fsync"] = round(found["per_s"] / (syncs_per_s * cell.concurrency), 2)
+        if tables.title == SYNCED and synced_s:
+            found |= of_fsync(found["per_s"], cell.concurrency, synced_s, reached.get(UNSYNCED))
         emit(what=cell.what, concurrency=cell.concurrency, server=tables.title, **found)
     ours = {title: per_s for title, per_s in reached.items() if title.startswith("cumulet")}
     others = {title: per_s for title, per_s in reached.items() if title not in ours}
@@ -222,18 +230,24 @@ async def measure_cell(options, cell: Cell, servers: list[Tables], syncs_per_s: 
         emit(what="ratio", cell=f"{cell.what} {cell.concurrency}", strongest=strongest, **ratios)
 
 
-def fdatasync_per_s(folder: str) -> float:
-    """How often a second a kilobyte more can be made durable here, for half a second."""
+def of_fsync(per_s: float, concurrency: int, synced_s: list[float], unsynced_per_s: float | None) -> dict:
+    """The share of what one fdatasync for all waiting requests allows: a round takes that, and what requests take without."""
+    mean_s = sum(synced_s) / len(synced_s)
+    round_s = mean_s + (concurrency / unsynced_per_s if unsynced_per_s else 0.0)
+    told = {"p50_ms": percentile(synced_s, 50), "p99_ms": percentile(synced_s, 99), "per_s": round(1 / mean_s)}
+    return {"of_fsync": round(per_s * round_s / concurrency, 2), "fdatasync": told}
+
+
+def fdatasync_s(folder: str) -> list[float]:
+    """How long it takes to make a kilobyte more durable here, each time for 0.3 s."""
     took_s: list[float] = []
     with open(Path(folder) / "fdatasync", "wb", buffering=0) as file:
-        while sum(took_s) < 0.5:
+        while sum(took_s) < 0.3:
             started = time.perf_counter()
             file.write(b"x" * 1024)
             os.fdatasync(file.fileno())
             took_s.append(time.perf_counter() - started)
-    per_s = len(took_s) / sum(took_s)
-    emit(what="fdatasync", per_s=round(per_s), p50_ms=percentile(took_s, 50), p99_ms=percentile(took_s, 99))
-    return per_s
+    return took_s
 
 
 def query(tables: Tables, partition: int) -> bytes:

@@ -73,6 +73,7 @@ class Expiries:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait((stopping, waking), timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
                 waking.cancel()
+                await asyncio.gather(waking, return_exceptions=True)
         finally:
             stopping.cancel()
 
