@@ -63,6 +63,10 @@ def test_tables_are_applied_changed_and_destroyed(node: Node, name: str, tmp_pat
     new = node.client("dynamodb", region="ap-south-1")
     assert new.scan(TableName=spread)["Items"] == [{"pk": {"S": "everywhere"}}]
 
+    old = node.client("dynamodb", region="eu-central-1")
+    arn = old.describe_table(TableName=spread)["Table"]["TableArn"]
+    assert old.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "stage", "Value": "second"}]
+
     run(terraform, "destroy", "-auto-approve", *change)
     assert [each for each in dynamodb.list_tables()["TableNames"] if each.startswith(name)] == []
     assert spread not in new.list_tables()["TableNames"]

@@ -124,6 +124,11 @@ resource "aws_dynamodb_table" "spread" {
     name = "pk"
     type = "S"
   }
-  replica { region_name = "eu-central-1" }
+  replica {
+    region_name            = "eu-central-1"
+    point_in_time_recovery = true
+    propagate_tags         = true
+  }
   replica { region_name = local.is_first ? "us-east-2" : "ap-south-1" }
+  tags = { stage = var.stage }
 }
