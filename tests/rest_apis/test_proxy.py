@@ -30,6 +30,12 @@ def test_every_address_of_the_api_leads_to_it(echo, node):
     assert event["requestContext"]["domainPrefix"] == echo.id
 
 
+def test_what_is_too_large_for_a_function_is_refused_before_it(echo):
+    answer = echo.call("POST", "/a", content=b"x" * (6 * 1024 * 1024))
+    assert (answer.status_code, answer.json()) == (413, {"message": "Request Too Long"})
+    assert answer.headers["x-amzn-errortype"] == "BadRequestException"
+
+
 def test_the_event_has_the_documented_fields(echo):
     answer = echo.call(
         "POST",

@@ -18,6 +18,9 @@ from cumulet.services.rest_apis.model import DEFAULT_TIMEOUT_MS, Place
 
 _START_S = 15.0
 """What a start may take beside a function's own time limit."""
+_MOST_BYTES = 6 * 1024 * 1024
+_MOST_QUEUED_BYTES = 1024 * 1024
+"""What a function takes as an event, and what waits for one."""
 
 SendHttp = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[Response]]
 """(method, URL, headers, body) -> the whole response. Raises OSError when there is none."""
@@ -44,6 +47,7 @@ class Backends:
     async def invoke(self, call: Call, function_arn: str, payload: bytes, timeout_s: float) -> InvocationResult:
         """Run a function of the API's own account. Raises Refusal when it cannot be run, or not in time."""
         function = _function_of(call, function_arn)
+        _check_size(call, payload, _MOST_BYTES)
         try:
             spec, _settings = await self.resolve(*function)
             invocation = Invocation(call.request_id, payload, function_arn, trace_id=call.trace_id)
@@ -61,6 +65,7 @@ class Backends:
     async def stream(self, call: Call, function_arn: str, payload: bytes, timeout_s: float) -> StreamedInvocation:
         """Run a function that answers bit by bit; returns when its answer begins, within the time limit. Raises Refusal."""
         function = _function_of(call, function_arn)
+        _check_size(call, payload, _MOST_BYTES)
         try:
             spec, _settings = await self.resolve(*function)
             async with asyncio.timeout(timeout_s):
@@ -74,6 +79,7 @@ class Backends:
     async def accept(self, call: Call, function_arn: str, payload: bytes) -> None:
         """Queue an event for a function. Raises Refusal."""
         function = _function_of(call, function_arn)
+        _check_size(call, payload, _MOST_QUEUED_BYTES)
         try:
             await self.resolve(*function)
             await self.async_invoker.accept(
@@ -86,6 +92,15 @@ class Backends:
         except Fault as fault:
             call.note(f"Execution failed due to configuration error: {fault.message}")
             raise server_error(500) from None
+
+
+def _check_size(call: Call, payload: bytes, most: int) -> None:
+    """Raises Refusal. The event is larger than the body it was made from: base64, headers twice."""
+    if len(payload) > most:
+        call.note(
+            f"Execution failed due to configuration error: Request must be smaller than {most} bytes for the Invoke operation"
+        )
+        raise Refusal("DEFAULT_4XX", "Request Too Long", 413, error_type="BadRequestException")
 
 
 class _Function(NamedTuple):
