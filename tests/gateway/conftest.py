@@ -38,7 +38,19 @@ class Served:
         self.requests.append(request)
         return await self.answer(request)
 
+    def answer_at_once(self) -> None:
+        """Echo from now on without waiting for anything."""
+
+        def echo(request: Request) -> Response:
+            self.requests.append(request)
+            return self._echoed(request)
+
+        self.server.handle = echo
+
     async def _echo(self, request: Request) -> Response:
+        return self._echoed(request)
+
+    def _echoed(self, request: Request) -> Response:
         return Response(200, [("X-Path", request.path)], request.method.encode() + b" " + request.body)
 
     async def connect(self, limit: int = 65_536, **more: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -103,8 +103,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-async def test_refused_and_closed_and_nothing_after_it_is_read(serving, kind):
+@pytest.mark.parametrize("is_at_once", [False, True])
+async def test_refused_and_closed_and_nothing_after_it_is_read(serving, kind, is_at_once):
     served = await serving()
+    if is_at_once:
+        served.answer_at_once()
     answer = await served.talk(REFUSED[kind] + NEXT)
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer
     assert b"Connection: close\r\n" in answer
@@ -190,8 +193,11 @@ def _as_read_here(served):
 
 
 @pytest.mark.parametrize("kind", ACCEPTED)
-async def test_framed_as_h11_frames_it(serving, kind):
+@pytest.mark.parametrize("is_at_once", [False, True])
+async def test_framed_as_h11_frames_it(serving, kind, is_at_once):
     served = await serving()
+    if is_at_once:
+        served.answer_at_once()
     data = ACCEPTED[kind] if kind == "1.0" else ACCEPTED[kind] + NEXT
     await served.talk(data)
     expected = _read_by_h11(data)
@@ -220,15 +226,18 @@ def _mutations(draw):
     return bytes(data) + NEXT
 
 
-async def _read_here(pieces):
+async def _read_here(pieces, *, is_at_once=False):
     """([(method, target, body), …], everything that was answered), of bytes that come in these pieces."""
     seen = []
 
-    async def handle(request):
+    def handle_at_once(request):
         seen.append((request.method, request.path + ("?" + request.query if request.query else ""), request.body))
         return Response(200)
 
-    server = HttpServer(handle)
+    async def handle(request):
+        return handle_at_once(request)
+
+    server = HttpServer(handle_at_once if is_at_once else handle)
     await server.start()
     ours, theirs = socket.socketpair()
     await asyncio.get_running_loop().create_connection(lambda: Connection(server), sock=ours)
@@ -269,5 +278,5 @@ async def test_what_is_accepted_is_never_framed_otherwise_than_by_others(data, a
     here, answer = await _read_here([data])
     _compare(here, answer, _read_by_h11(data))
     _compare(here, answer, _read_by_aiohttp(data))
-    again, _ = await _read_here([data[:at], data[at:]])
+    again, _ = await _read_here([data[:at], data[at:]], is_at_once=True)
     assert again == here
