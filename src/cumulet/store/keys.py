@@ -15,7 +15,12 @@ _END = b"\x00\x01"
 
 def pack(*parts: Part) -> bytes:
     """The key of a tuple. Integers must fit in 64 bits, signed."""
-    return b"".join(_pack_part(part) for part in parts)
+    return b"".join([_pack_part(part) for part in parts])
+
+
+def pack_integer(number: int) -> bytes:
+    """`pack(number)`, for those who make many."""
+    return _INT + (number + (1 << 63)).to_bytes(8, "big")
 
 
 def unpack(key: bytes) -> tuple[Part, ...]:
@@ -51,4 +56,4 @@ def _pack_part(part: Part) -> bytes:
         return _TEXT + part.encode("utf-8", "surrogatepass").replace(b"\x00", b"\x00\xff") + _END
     if isinstance(part, bytes):
         return _BYTES + part.replace(b"\x00", b"\x00\xff") + _END
-    return _INT + (part + (1 << 63)).to_bytes(8, "big")
+    return pack_integer(part)

@@ -11,7 +11,7 @@ import orjson
 
 from cumulet.services.logs.model import Event, Group, Stream
 from cumulet.store.contract import Reader, Txn
-from cumulet.store.keys import pack, prefix_range, unpack
+from cumulet.store.keys import pack, pack_integer, prefix_range, unpack
 
 _SHARD_PREFIX = "logs/"
 
@@ -78,7 +78,7 @@ def put_lines(txn: Txn, group: str, stream: str, first_sequence: int, lines: lis
     for at_ms, run in groupby(lines, key=itemgetter(0)):
         messages = [message for _, message in run]
         value = orjson.dumps([ingested_ms, *messages])
-        at, order = pack(at_ms), pack(sequence)
+        at, order = pack_integer(at_ms), pack_integer(sequence)
         txn.put(of_group + at + name + order, value)
         txn.put(of_stream + at + order, value)
         sequence += len(messages)
