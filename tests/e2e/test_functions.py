@@ -209,7 +209,8 @@ def test_a_function_url_with_iam_wants_a_signature_of_its_own_account(node, name
     lambdas = node.client("lambda")
     _create(lambdas, name, "def handler(e, c):\n    return e['requestContext']['authorizer']['iam']['userArn']\n")
     url = node.reachable(lambdas.create_function_url_config(FunctionName=name, AuthType="AWS_IAM")["FunctionUrl"])
-    assert _fetch(url)[0] == 403
+    status, headers, body = _fetch(url)
+    assert (status, headers["x-amzn-ErrorType"]) == (403, "AccessDeniedException") and b'"Message":"Forbidden. ' in body
     request = AWSRequest("GET", url)
     keys = Credentials(node.environment["AWS_ACCESS_KEY_ID"], node.environment["AWS_SECRET_ACCESS_KEY"])
     SigV4Auth(keys, "lambda", "us-east-1").add_auth(request)

@@ -138,7 +138,7 @@ def error(status: int, message: str, member: str = "message") -> Response:
 
 
 def closed() -> Response:
-    """What AWS answers on a URL without authorisation whose function's policy does not let everybody in."""
+    """What AWS answers who is not let in: without the signature that is wanted, or without a policy that opens the URL."""
     response = error(403, _CLOSED, "Message")
     response.headers.append(("x-amzn-ErrorType", "AccessDeniedException"))
     return response

@@ -82,7 +82,7 @@ class FunctionUrls:
         if target.is_signature_wanted:
             caller = self._find_caller(exchange, target)
             if caller is None:
-                return function_urls.error(403, "Forbidden", "Message")
+                return function_urls.closed()
         if len(request.body) > MAXIMUM_PAYLOAD_BYTES:
             return function_urls.error(413, "Request Entity Too Large")
         event = function_urls.event_of(
