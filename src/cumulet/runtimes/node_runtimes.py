@@ -92,8 +92,6 @@ class NodeRuntimes:
     async def open(self) -> None:
         """Sweep what a killed node left. The zygote that most functions will want begins to start: their own starts wait for it."""
         self._begin_zygote(own_python().executable)
-        self._surveying = asyncio.create_task(asyncio.to_thread(discovery.survey_interpreters, self._known_programs))
-        self._surveying.add_done_callback(self._surveyed)
         self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for place in ("task", "opt"):  # with a lib: the dynamic linker remembers for good which folders it found missing
             (self._placeholders / place / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -106,6 +104,8 @@ class NodeRuntimes:
         if self._most_memory_mb:
             cgroup.limit_memory(self._group, self._most_memory_mb << 20)
         self._account_groups.open(self._group)
+        self._surveying = asyncio.create_task(asyncio.to_thread(discovery.survey_interpreters, self._known_programs))
+        self._surveying.add_done_callback(self._surveyed)
 
     def _surveyed(self, task: asyncio.Task[None]) -> None:
         self._surveying = None

@@ -12,7 +12,7 @@ def check(wall: WallSettings) -> str:
     """A warning, "" when the wall is whole. Raises WallRefused."""
     if wall.isolation != "process":
         raise WallRefused(f"--isolation {wall.isolation} is not supported: this version isolates by processes only")
-    findings = host.survey()
+    findings = host.survey_wall()
     missing = [finding for finding in findings if finding.level == "missing"]
     if missing:
         raise WallRefused("this machine gives no wall: " + "; ".join(f"{each.name}: {each.text}" for each in missing))
