@@ -72,7 +72,9 @@ def memory_kb(pids: list[int], *names: str) -> int:
 
 
 async def measure_environments(count: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, start_node(folder, "--account-concurrency", str(count + 100)) as node:
+    # Until one call has ended, each environment counts for 64 MB.
+    room = ("--account-concurrency", str(count + 100), "--memory-budget-mb", str(count * 72))
+    with tempfile.TemporaryDirectory() as folder, start_node(folder, *room) as node:
         api = Lambda(node.url)
         await create(api, "sleeper", archive_of(SLEEPER))
         seconds = max(2.0, count / 100)
