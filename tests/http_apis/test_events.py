@@ -67,6 +67,19 @@ def test_format_2_leaves_out_what_is_not_there(two):
     assert (event["rawPath"], event["rawQueryString"], event["routeKey"]) == ("/", "", "$default")
 
 
+def test_requests_of_one_connection_with_one_head_are_each_told_as_their_own(two):
+    with httpx.Client(timeout=40) as client:
+        pieces = ([b"one"], [b"longer"], [b"one"])
+        events = [client.post(two.url("/a"), headers=HEADERS, content=iter(parts)).json() for parts in pieces]
+        told = [client.get(two.url("/b"), headers={"x-amzn-trace-id": root}).json() for root in ("Root=1", "Root=1", "Root=2", "")]
+    assert [event["headers"]["content-length"] for event in events] == ["3", "6", "3"]
+    assert len({event["headers"]["x-amzn-trace-id"] for event in events}) == 3
+    assert len({event["requestContext"]["requestId"] for event in events}) == 3
+    assert all(event["cookies"] == ["cookie1", "cookie2=x"] for event in events)
+    assert [event["headers"]["x-amzn-trace-id"] for event in told[:3]] == ["Root=1", "Root=1", "Root=2"]
+    assert told[3]["headers"]["x-amzn-trace-id"].startswith("Root=1-")
+
+
 def test_format_1_is_as_documented(api, echo_arn):
     api.route("ANY /my/{proxy+}", api.function(echo_arn, "1.0"))
     event = api.call("POST", f"/my/a%20b/c?{QUERY}", headers=HEADERS, content="Hello").json()
