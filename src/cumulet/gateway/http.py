@@ -32,6 +32,8 @@ Handle = Callable[[Request], Response | Awaitable[Response]]
 LOOPBACK = "loopback"
 _BACKLOG = 1024
 _PAUSE_S = 0.1
+_SWEPT = 500
+"""How many connections are looked at before others have their turn: a third of a millisecond's work."""
 
 
 class Client(Protocol):
@@ -106,8 +108,12 @@ class HttpServer:
         while True:
             await asyncio.sleep(step)
             self._tick()
-            for connection in [c for c in self.connections if min(c.read_deadline, c.write_deadline) < self.now]:
-                connection.expire()
+            everybody = list(self.connections)
+            for at in range(0, len(everybody), _SWEPT):
+                for connection in everybody[at : at + _SWEPT]:
+                    if min(connection.read_deadline, connection.write_deadline) < self.now and connection in self.connections:
+                        connection.expire()
+                await asyncio.sleep(0)
 
     async def stop(self, drain_s: float) -> None:
         """Accept nothing more, finish what is in flight within `drain_s`, then cut the rest."""
