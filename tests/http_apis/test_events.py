@@ -67,12 +67,17 @@ def test_format_2_leaves_out_what_is_not_there(two):
     assert (event["rawPath"], event["rawQueryString"], event["routeKey"]) == ("/", "", "$default")
 
 
-def test_requests_of_one_connection_with_one_head_are_each_told_as_their_own(two):
+def test_requests_of_one_connection_with_one_head_are_each_told_as_their_own(two, echo_arn):
+    two.route("GET /one", two.function(echo_arn, "1.0"))
     with httpx.Client(timeout=40) as client:
         pieces = ([b"one"], [b"longer"], [b"one"])
         events = [client.post(two.url("/a"), headers=HEADERS, content=iter(parts)).json() for parts in pieces]
         told = [client.get(two.url("/b"), headers={"x-amzn-trace-id": root}).json() for root in ("Root=1", "Root=1", "Root=2", "")]
+        old = [client.get(two.url("/one"), headers={"a": "b"}).json() for _ in range(2)]
     assert [event["headers"]["content-length"] for event in events] == ["3", "6", "3"]
+    assert len({event["headers"]["X-Amzn-Trace-Id"] for event in old}) == 2
+    assert all([event["headers"]["X-Amzn-Trace-Id"]] == event["multiValueHeaders"]["X-Amzn-Trace-Id"] for event in old)
+    assert [event["headers"]["a"] for event in old] == ["b", "b"]
     assert len({event["headers"]["x-amzn-trace-id"] for event in events}) == 3
     assert len({event["requestContext"]["requestId"] for event in events}) == 3
     assert all(event["cookies"] == ["cookie1", "cookie2=x"] for event in events)

@@ -35,6 +35,14 @@ class _Shown(NamedTuple):
     has_trace: bool
 
 
+class _Shown1(NamedTuple):
+    """The same for format 1.0: the last value of each header, and all."""
+
+    headers: str
+    multi: str
+    has_trace: bool
+
+
 def event_of(call: Call, version: str) -> bytes:
     """The event of an integration: its JSON text."""
     return orjson.dumps(_event_2(call) if version == "2.0" else _event_1(call))
@@ -130,17 +138,30 @@ def _authorizer_2(call: Call) -> dict[str, Any] | None:
     return {"iam": identity(call.caller)} if call.caller is not None else None
 
 
+def _shown_1_of(call: Call) -> _Shown1:
+    request = call.request
+    shown: _Shown1 | None = request.kept.get("http-api-1")
+    if shown is None:
+        has_trace = bool(request.header("x-amzn-trace-id"))
+        headers: dict[str, list[str]] = {}
+        ours = call.forwarded()
+        replaced = {name for name, _, _ in ours}
+        for at, (lower, value) in enumerate(request.headers):
+            if lower not in replaced and lower not in NOT_FORWARDED:
+                name = request.names[at].decode("latin-1") if request.names else lower
+                headers.setdefault(name, []).append(value)
+        headers |= {name: [value] for lower, name, value in ours if has_trace or lower != "x-amzn-trace-id"}
+        single = orjson.dumps({name: values[-1] for name, values in headers.items()})
+        shown = request.kept["http-api-1"] = _Shown1(single[:-1].decode(), orjson.dumps(headers)[:-1].decode(), has_trace)
+    return shown
+
+
 def _event_1(call: Call) -> dict[str, Any]:
+    """Ready for JSON: headers are a text already."""
     request, stage = call.request, call.stage
-    headers: dict[str, list[str]] = {}
-    ours = call.forwarded()
-    replaced = {name for name, _, _ in ours}
-    for at, (lower, value) in enumerate(request.headers):
-        if lower not in replaced and lower not in NOT_FORWARDED:
-            name = request.names[at].decode("latin-1") if request.names else lower
-            headers.setdefault(name, []).append(value)
-    for _, name, value in ours:
-        headers[name] = [value]
+    shown = _shown_1_of(call)
+    trace = "" if shown.has_trace else f',"X-Amzn-Trace-Id":"{call.trace_id()}"'
+    traces = "" if shown.has_trace else f',"X-Amzn-Trace-Id":["{call.trace_id()}"]'
     queries: dict[str, list[str]] = {}
     for name, value in call.query_pairs():
         queries.setdefault(name, []).append(value)
@@ -150,8 +171,8 @@ def _event_1(call: Call) -> dict[str, Any]:
         "resource": call.route.path,
         "path": call.full_path,
         "httpMethod": request.method,
-        "headers": {name: values[-1] for name, values in headers.items()},
-        "multiValueHeaders": headers,
+        "headers": orjson.Fragment(f"{shown.headers}{trace}}}"),
+        "multiValueHeaders": orjson.Fragment(f"{shown.multi}{traces}}}"),
         "queryStringParameters": {name: values[-1] for name, values in queries.items()} or None,
         "multiValueQueryStringParameters": queries or None,
         "requestContext": _context_1(call),
