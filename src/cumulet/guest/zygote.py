@@ -67,7 +67,13 @@ class Zygote:
         self._start_anchor = partial(anchor.start, program) if program is not None else None
 
     def serve(self) -> None:
-        """Until the node is gone."""
+        """Until the node is gone, also when it left something unread."""
+        try:
+            self._serve()
+        except ConnectionError:
+            pass
+
+    def _serve(self) -> None:
         poll = select.poll()
         poll.register(self._ended_children, select.POLLIN)
         poll.register(self._control, select.POLLIN)
