@@ -6,6 +6,7 @@ that others may see, ignores the end of its children so that the kernel reaps th
 """
 
 import os
+import signal
 import struct
 from typing import List, Optional
 
@@ -29,7 +30,7 @@ _LOAD_ARGUMENT = (b"\xbf", b"\xbe", b"\xba", b"\x41\xba", b"\x41\xb8")
 
 
 def open_program() -> Optional[int]:
-    """The program as a descriptor, None where it cannot be had: on other machines than x86_64."""
+    """The program as a descriptor, None where it cannot be had: on other machines than x86_64, and where memory is not run."""
     if not kernel.X86_64:
         return None
     try:
@@ -37,6 +38,13 @@ def open_program() -> Optional[int]:
     except OSError:
         return None
     os.write(fd, _program())
+    try:
+        pid = start(fd)
+    except OSError:
+        os.close(fd)
+        return None
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
     return fd
 
 
