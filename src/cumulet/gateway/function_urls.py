@@ -117,7 +117,8 @@ def response_of(payload: bytes) -> Response:
         raise InvalidFunctionResponse("the function's answer is no JSON") from error
     if not isinstance(value, dict) or "statusCode" not in value:
         return Response(200, [_JSON], payload)
-    headers = _response_headers(value.get("headers"), value.get("cookies"))
+    given, cookies = value.get("headers"), value.get("cookies")
+    headers = [_JSON] if given is None and cookies is None else _response_headers(given, cookies)
     return Response(_status(value["statusCode"]), headers, _response_body(value.get("body"), value.get("isBase64Encoded")))
 
 
