@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import resource
 import signal
+import sys
 
 from cumulet.core.settings import Settings
 from cumulet.gateway.nodelog import LineWriter, as_json, as_text, log_to_stderr
@@ -12,6 +13,9 @@ from cumulet.sandbox import kernel
 _PRIORITY, _SLICE_US = -10, 100
 """Above all functions, where the node may: what they do with the processor must not keep it from answering."""
 
+_THREAD_S = 0.0005
+"""Python's own 5 ms are what the event loop would wait for each thread that makes a network or puts something away."""
+
 
 def prepare_process(settings: Settings) -> LineWriter:
     """Returns where the node's log lines go."""
@@ -19,6 +23,7 @@ def prepare_process(settings: Settings) -> LineWriter:
     log_to_stderr(lines)
     with contextlib.suppress(PermissionError):  # this thread alone, and the zygotes that it starts: what these fork sets it back
         kernel.set_priority(_PRIORITY, _SLICE_US)
+    sys.setswitchinterval(_THREAD_S)
     most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection is one; environments have their own
     return lines
