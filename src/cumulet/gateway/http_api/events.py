@@ -69,7 +69,7 @@ def _shown_of(call: Call) -> _Shown:
     shown: _Shown | None = request.kept.get("http-api")
     if shown is None:
         headers, cookies = headers_and_cookies(request.headers)
-        has_trace = bool(headers.get("x-amzn-trace-id"))
+        has_trace = bool(request.header("x-amzn-trace-id"))
         headers = {name: value for name, value in headers.items() if name not in _NOT_SHOWN}
         headers |= {name: value for name, _, value in call.forwarded() if has_trace or name != "x-amzn-trace-id"}
         agent, kind = headers.get("user-agent", ""), headers.get("content-type", "")
