@@ -143,6 +143,14 @@ async def test_a_flood_is_cut_and_told(world):
     assert [event["message"] for event in events] == ["[cumulet] log cut: 9 lines were dropped"]
 
 
+async def test_floods_of_one_account_leave_room_for_lines_of_another(world):
+    lines = [(world.clock.now_ms(), "x" * (1 << 20))]
+    for number in range(40):
+        world.sink.take("111111111111", "r", "g", f"s-{number}", lines)
+    await world.with_lines("mine")
+    assert [event["message"] for event in (await world.call("FilterLogEvents", logGroupName="g"))["events"]] == ["mine"]
+
+
 async def test_a_deleted_stream_takes_its_events_along(world):
     await world.with_lines("a", stream="one")
     await world.with_lines("b", stream="two")

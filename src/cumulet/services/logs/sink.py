@@ -16,6 +16,8 @@ from cumulet.store.contract import Store, Txn
 
 _FLUSH_INTERVAL_S = 0.05
 _MAX_BUFFERED_BYTES = 32 * 1024 * 1024
+_MOST_OF_ONE = _MAX_BUFFERED_BYTES // 2
+"""Of these, how many may be one account's: while the store is slow, others' lines are to find room too."""
 _MAX_STREAM_BYTES_PER_S = 4 * 1024 * 1024
 _BATCH_LINES = 1000
 _TRANSACTION_BATCHES = 32
@@ -48,6 +50,7 @@ class StoreLogSink:
         self._clock = clock
         self._buffers: dict[Place, _Buffer] = {}
         self._buffered_bytes = 0
+        self._buffered_of: dict[str, int] = {}
         self._rates: dict[Place, tuple[float, int]] = {}
         self._woken = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -60,11 +63,14 @@ class StoreLogSink:
             buffer = self._open_buffer(place)
         size = size_of(lines)
         buffer.taken += size
-        if buffer.taken > _MAX_STREAM_BYTES_PER_S or self._buffered_bytes + size > _MAX_BUFFERED_BYTES:
+        accounts = self._buffered_of.get(account, 0) + size
+        is_flood = buffer.taken > _MAX_STREAM_BYTES_PER_S or accounts > _MOST_OF_ONE
+        if is_flood or self._buffered_bytes + size > _MAX_BUFFERED_BYTES:
             buffer.dropped += len(lines)
         else:
             buffer.lines += lines
             self._buffered_bytes += size
+            self._buffered_of[account] = accounts
 
     def _open_buffer(self, place: Place) -> _Buffer:
         """For the stream's first lines since the last flush, so that the time is asked for once a flush."""
@@ -79,7 +85,7 @@ class StoreLogSink:
     async def flush(self) -> None:
         """Write what is buffered now; returns when it can be read."""
         async with self._flushing:
-            buffers, self._buffers, self._buffered_bytes = self._buffers, {}, 0
+            buffers, self._buffers, self._buffered_bytes, self._buffered_of = self._buffers, {}, 0, {}
             if len(self._rates) > _RATES_REMEMBERED:
                 self._rates.clear()
             for place, buffer in buffers.items():
