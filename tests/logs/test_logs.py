@@ -147,8 +147,9 @@ async def test_floods_of_one_account_leave_room_for_lines_of_another(world):
     lines = [(world.clock.now_ms(), "x" * (1 << 20))]
     for number in range(40):
         world.sink.take("111111111111", "r", "g", f"s-{number}", lines)
-    await world.with_lines("mine")
-    assert [event["message"] for event in (await world.call("FilterLogEvents", logGroupName="g"))["events"]] == ["mine"]
+    mine = "y" * (1 << 20)
+    await world.with_lines(mine)
+    assert [event["message"] for event in (await world.call("FilterLogEvents", logGroupName="g"))["events"]] == [mine]
 
 
 async def test_a_deleted_stream_takes_its_events_along(world):
