@@ -20,7 +20,7 @@ NOBODY = ("setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups")
 class NodeOfNobody(Node):
     """A node whose user has no power over the machine."""
 
-    prefix = NOBODY
+    prefix = ("nice", "-n", "5", *NOBODY)  # nor may it take back what somebody has made nice
 
 
 def can_be_nobody():

@@ -45,7 +45,8 @@ def main() -> None:
     zygote = Zygote(control)
     gc.collect()
     gc.freeze()  # so that no child's collector touches, and so copies, what is shared
-    kernel.set_priority(0, _SLICE_US)  # the node's own, which this process has so far, may be higher: its answers go before starts
+    nice = max(0, os.getpriority(os.PRIO_PROCESS, 0))  # the node's own, had so far, may be a higher one: answers go before starts
+    kernel.set_priority(nice, _SLICE_US)
     control.send(b"{}")
     zygote.serve()
 
