@@ -15,6 +15,7 @@ from cumulet.invoke.contract import Invocation, InvocationResult, LogSink
 from cumulet.invoke.deadlines import Deadlines
 from cumulet.invoke.faults import TooManyRequests
 from cumulet.invoke.keep_alive import KeepAlive
+from cumulet.invoke.lines import PATIENCE_S, Place
 from cumulet.invoke.output import OutputLines
 from cumulet.invoke.pool import Member, Pool
 from cumulet.invoke.room import MOST_WAITING
@@ -57,6 +58,7 @@ class LocalInvoker:
         most_waiting: int = MOST_WAITING,
         memory_budget_mb: int = 4096,
         keep_alive: KeepAlive | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._runtimes = runtimes
         self._clock = clock
@@ -76,7 +78,7 @@ class LocalInvoker:
         self._rounds = FairRounds(_CALLS_A_ROUND, quotas.weight_of)
         self._hold_back = HoldBack(clock)
         self.concurrency = Concurrency(lambda account: quotas.of(account).concurrency)
-        self.pool = Pool(clock, memory_budget_mb, keep_alive, quotas.weight_of, most_waiting)
+        self.pool = Pool(clock, memory_budget_mb, keep_alive, quotas.weight_of, most_waiting, patience_s)
         self.pool.on_lost = self._on_lost
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
@@ -94,8 +96,9 @@ class LocalInvoker:
             if member is not None:
                 return await self._call(spec, invocation, member, {"queue": 0.0}, is_cold=False)
             started_s = self._clock.monotonic_s()
-            member = await self._start_for_caller(spec)
-            return await self._call(spec, invocation, member, self._cold_phases(member, started_s), is_cold=True)
+            member, is_cold = await self._next_environment(spec)
+            phases = self._waited_phases(member, started_s, is_cold)
+            return await self._call(spec, invocation, member, phases, is_cold)
         except FailedStart as failed:
             return self._report_failed_init(spec, invocation, failed)
         except asyncio.CancelledError:
@@ -156,9 +159,9 @@ class LocalInvoker:
         """How many of them are initialised now."""
         return len(self.pool.provisioned(spec.pool_key))
 
-    def _cold_phases(self, member: Member, started_s: float) -> dict[str, float]:
-        """Of a call that had to wait for its environment: in which phases."""
-        phases = member.environment.phases
+    def _waited_phases(self, member: Member, started_s: float, is_cold: bool) -> dict[str, float]:
+        """Of a call that had to wait for its environment: in which phases. Where it was another's start, or call, just in line."""
+        phases = member.environment.phases if is_cold else {}
         waited_ms = (self._clock.monotonic_s() - started_s) * 1000
         return {"queue": max(0.0, waited_ms - sum(phases.values())), **phases}
 
@@ -205,7 +208,7 @@ class LocalInvoker:
             self._deadlines.end(spec.timeout_s, deadline)
         duration_ms = (self._clock.monotonic_s() - started_s) * 1000
         max_memory_mb = environment.max_memory_mb(duration_ms / 1000)
-        self.pool.learn(member, max_memory_mb)
+        self.pool.learn(member, max_memory_mb, duration_ms / 1000)
         phases["invoke"] = duration_ms
         report = reports.Report(
             request_id,
@@ -231,22 +234,56 @@ class LocalInvoker:
             phases,
         )
 
-    async def _start_for_caller(self, spec: FunctionSpec) -> Member:
-        """A start goes on when who asked for it is cancelled: the environment is then there for the next one."""
-        starting = asyncio.get_running_loop().create_task(self._start(spec))
+    async def _next_environment(self, spec: FunctionSpec) -> tuple[Member, bool]:
+        """What is there first: one that is given back, or one that is started for the caller, and whether it is that. Raises what
+        that start does. A start goes on when who asked for it needs it no more: the environment is then there for the next one."""
+        place, patience_s = self.pool.line_up(spec)
+        starting: list[asyncio.Task[Member]] = []
+        loop = asyncio.get_running_loop()
+
+        def start() -> None:
+            starting.append(loop.create_task(self._start(spec, place=place)))
+            starting[0].add_done_callback(partial(self._hand_over, place))
+
+        timer = None
         try:
-            return await asyncio.shield(starting)
+            if patience_s:
+                timer = loop.call_later(patience_s, start)
+            else:
+                start()
+            return await place.given, place.is_own
         except asyncio.CancelledError:
-            starting.add_done_callback(self._keep_started)
+            if place.given.done() and not place.given.cancelled() and place.given.exception() is None:
+                self.pool.release(place.given.result())
             raise
+        finally:
+            self.pool.leave_line(spec, place)
+            if timer is not None:
+                timer.cancel()
+            if starting and place.is_in_room:
+                starting[0].cancel()
 
-    def _keep_started(self, starting: "asyncio.Task[Member]") -> None:
-        if not starting.cancelled() and starting.exception() is None:
+    def _hand_over(self, place: Place[Member], starting: "asyncio.Task[Member]") -> None:
+        """To whom it was started for, or else to the first in line."""
+        if starting.cancelled():
+            place.given.cancel()
+        elif (error := starting.exception()) is not None:
+            if not place.given.done():
+                place.given.set_exception(error)
+        elif place.given.done():
             self.pool.release(starting.result())
+        else:
+            place.is_own = True
+            place.given.set_result(starting.result())
 
-    async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False) -> Member:
+    async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False, place: Place[Member] | None = None) -> Member:
         """A new environment, leased to the caller. Raises FailedStart; its output is on its way to the log either way."""
-        await self.pool.make_room(spec)
+        if place is None:
+            await self.pool.make_room(spec)
+        else:
+            place.line.set_in_room(place, True)
+            await self.pool.make_room(spec)
+            place.line.set_in_room(place, False)
         return await self._start_in_room(spec, is_provisioned=is_provisioned)
 
     async def _start_in_room(self, spec: FunctionSpec, *, is_provisioned: bool = False, is_prewarmed: bool = False) -> Member:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from cumulet.core.clock import Clock
 from cumulet.invoke.greedy_dual import GreedyDual
 from cumulet.invoke.keep_alive import Fixed, History, KeepAlive
+from cumulet.invoke.lines import PATIENCE_S, Line, Place, patience_s
 from cumulet.invoke.room import MOST_WAITING, Room
 from cumulet.invoke.timetable import Timetable
 from cumulet.runtimes.contract import Environment, FunctionSpec
@@ -19,14 +20,16 @@ from cumulet.tenancy.fair_queue import WeightOf
 PoolKey = tuple[str, str, str]
 _MOST_PREWARMED = 20_000
 """Functions without an environment of which it is known when to start one."""
+_NEWEST = 1 / 8
+"""What the last call counts for in how long calls take."""
 _FULL = 0.9
 """The share of the budget that may really be taken before idle environments go."""
 
 
 @dataclass(eq=False, slots=True)
 class Shelf:
-    """All environments of one version, each counted for `size_mb`. `uses` are its calls since it last had none, `looked_at_s` when
-    the next of its idle ones may have to go."""
+    """All environments of one version, each counted for `size_mb`. `uses` are its calls since it last had none, `call_s` is how
+    long they took of late, `looked_at_s` when the next of its idle ones may have to go."""
 
     key: PoolKey
     history: History
@@ -35,6 +38,7 @@ class Shelf:
     shared: "list[Member]" = field(default_factory=list)
     live: int = 0
     uses: int = 0
+    call_s: float = float("inf")
     looked_at_s: float = float("inf")
 
 
@@ -72,8 +76,11 @@ class Pool:
         keep_alive: KeepAlive | None = None,
         weight_of: WeightOf = lambda account: 1.0,
         most_waiting: int = MOST_WAITING,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._clock = clock
+        self._patience_s = patience_s
+        self._lines: dict[PoolKey, Line[Member]] = {}
         self._keep_alive = Fixed() if keep_alive is None else keep_alive  # one that knows nothing yet is false
         self._expiries: Timetable[Shelf] = Timetable()
         self._prewarms: Timetable[PoolKey] = Timetable()
@@ -104,6 +111,9 @@ class Pool:
         if shelf is None:
             return None
         shelf.uses += 1
+        return self._lease_of(shelf)
+
+    def _lease_of(self, shelf: Shelf) -> Member | None:
         if shelf.shared and (shared := _find_shared(shelf)) is not None:
             shared.calls += 1
             return shared
@@ -121,6 +131,24 @@ class Pool:
                 shelf.history.begin(now_s)
                 return member
         return None
+
+    def line_up(self, spec: FunctionSpec) -> tuple[Place[Member], float]:
+        """A place in the version's line, after `lease` found none, and for how many seconds nothing should be started for it."""
+        line = self._lines.get(spec.pool_key)
+        if line is None:
+            line = self._lines[spec.pool_key] = Line()
+        shelf, wait_s = self._shelves.get(spec.pool_key), 0.0
+        if shelf is not None:
+            wait_s = patience_s(shelf.call_s, len(line), shelf.history.busy, self._patience_s)
+        return line.join(), wait_s
+
+    def leave_line(self, spec: FunctionSpec, place: Place[Member]) -> None:
+        """Whoever lined up has got an environment, or wants none any more."""
+        line = self._lines.get(spec.pool_key)
+        if line is not None:
+            line.leave(place)
+            if not line:
+                del self._lines[spec.pool_key]
 
     async def make_room(self, spec: FunctionSpec) -> None:
         """Room for one that will be started. Raises ServiceUnavailable, TooManyRequests."""
@@ -170,6 +198,8 @@ class Pool:
         """The call is over: the environment is idle, or dies when its version is no longer wanted."""
         member.calls -= 1
         if member.calls:
+            if self._lines:
+                self._serve_line(member.shelf)
             return
         shelf, environment, now_s = member.shelf, member.environment, self._clock.monotonic_s()
         if environment.calls_at_once > 1:
@@ -193,11 +223,26 @@ class Pool:
             self._ranking.used(member, shelf.uses / shelf.live * member.cold_ms / shelf.size_mb)
             if shelf.looked_at_s > now_s + self._keep_alive.soonest_s:  # what the plan is, is worked out then
                 self._look_at(shelf, now_s + self._keep_alive.soonest_s)
-        if self.room.waiting:
+        if self.room.waiting and not self._is_room_for(shelf):
             self.room.serve_waiting()
+        if self._lines:
+            self._serve_line(shelf)
 
-    def learn(self, member: Member, peak_mb: int) -> None:
-        """The environment has taken so much at most."""
+    def _is_room_for(self, shelf: Shelf) -> bool:
+        """Whether nobody waits for room but who would rather have an environment of the shelf as it is."""
+        line = self._lines.get(shelf.key)
+        return line is not None and line.in_room >= self.room.waiting
+
+    def _serve_line(self, shelf: Shelf) -> None:
+        line = self._lines.get(shelf.key)
+        while line is not None and (place := line.first()) is not None and (member := self._lease_of(shelf)) is not None:
+            line.leave(place)
+            place.given.set_result(member)
+
+    def learn(self, member: Member, peak_mb: int, call_s: float) -> None:
+        """A call took so long, and the environment so much memory at most."""
+        shelf = member.shelf
+        shelf.call_s = call_s if shelf.call_s == float("inf") else shelf.call_s + (call_s - shelf.call_s) * _NEWEST
         if peak_mb > member.peak_mb:
             member.peak_mb = peak_mb
             self.room.learn(member.environment.spec, peak_mb)

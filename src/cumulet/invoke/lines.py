@@ -1,0 +1,75 @@
+"""Callers for whom there was no environment, a line for each version, in the order in which they came.
+
+Each takes whichever is ready first: an environment that is given back, or the one that is started for it. A start costs more than
+many a call, and takes longer: where calls are short, and enough of them end soon, a caller waits for that before one is started.
+"""
+
+import asyncio
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+PATIENCE_S = 0.01
+"""The longest that a caller waits for another's call to end before an environment is started for it."""
+_LEAST_PATIENT = 0.2
+"""The shortest, as a share of that."""
+_MARGIN = 3
+"""How many times as long as expected a caller waits."""
+
+
+class Place(Generic[T]):
+    """A caller's place in its line. `is_in_room`: what is started for it still waits for memory; `is_own`: it got just that."""
+
+    __slots__ = ("given", "is_in_room", "is_own", "line")
+
+    def __init__(self, line: "Line[T]") -> None:
+        self.line = line
+        self.given: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.is_in_room = False
+        self.is_own = False
+
+
+class Line(Generic[T]):
+    """The callers of one version. `in_room` of them wait for memory as well."""
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[Place[T], None] = OrderedDict()
+        self.in_room = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def join(self) -> Place[T]:
+        """The last place."""
+        place: Place[T] = Place(self)
+        self._places[place] = None
+        return place
+
+    def leave(self, place: Place[T]) -> None:
+        """It waits no longer. May be called twice."""
+        if place in self._places:
+            del self._places[place]
+            self.in_room -= place.is_in_room
+
+    def set_in_room(self, place: Place[T], is_in_room: bool) -> None:
+        """What is started for it begins to wait for memory, or has got it."""
+        if place in self._places:
+            self.in_room += is_in_room - place.is_in_room
+        place.is_in_room = is_in_room
+
+    def first(self) -> Place[T] | None:
+        """Who is next, of those who still wait."""
+        while self._places:
+            place = next(iter(self._places))
+            if not place.given.done():
+                return place
+            self.leave(place)
+        return None
+
+
+def patience_s(call_s: float, ahead: int, at_work: int, most_s: float) -> float:
+    """How long to wait, behind `ahead` others, for one of `at_work` environments whose calls take `call_s`; 0: not at all."""
+    if call_s > most_s or not at_work:
+        return 0.0
+    expected_s = call_s * (ahead + 1) / at_work
+    return 0.0 if expected_s > most_s else min(most_s, max(most_s * _LEAST_PATIENT, expected_s * _MARGIN))
