@@ -1,5 +1,8 @@
 """Claims about rates of accounts: requests, and what their functions print."""
 
+import heapq
+from collections import Counter
+
 import pytest
 
 from cumulet.core.clock import ManualClock
@@ -71,11 +74,23 @@ def test_no_pause_is_longer_than_a_second(size):
     assert rate.take("a", size, 1_000_000) == 1.0
 
 
-def test_the_first_refusals_are_told_at_once_and_many_are_held_back_for_a_second_at_most():
+def test_the_first_refusals_are_told_at_once_and_many_are_held_back_for_a_while():
     clock = ManualClock()
     hold_back = HoldBack(clock)
     delays = [hold_back.delay_s("a") for _ in range(1000)]
-    assert delays[50] == 0 and 0 < delays[150] < 1 and max(delays) <= 1
+    assert delays[50] == 0 and 0 < delays[150] < 1 and min(delays[250:]) >= 0.5 and max(delays) <= 1.5
     assert hold_back.delay_s("b") == 0
     clock.advance(seconds=5)
     assert hold_back.delay_s("a") == 0
+
+
+def test_a_crowd_that_is_refused_together_does_not_come_back_together():
+    clock = ManualClock(now_ms=0)
+    hold_back, comes_ms, seen = HoldBack(clock), [0] * 360, Counter()
+    while comes_ms[0] < 10_000:
+        now_ms = heapq.heappop(comes_ms)
+        clock.advance(seconds=(now_ms - clock.now_ms() + 0.5) / 1000)
+        heapq.heappush(comes_ms, now_ms + 5 + round(hold_back.delay_s("a") * 1000))
+        seen[now_ms // 10] += 1
+    late = [seen[at] for at in range(500, 1000)]
+    assert max(late) <= 20 and sum(late) <= 5 * 400, "in ten milliseconds, and in five seconds"

@@ -8,6 +8,8 @@ _MOST_KEPT = 10_000
 LINE_BYTES = 200
 """What a line costs beside its bytes."""
 _REFUSALS_PER_S = 100
+_GOLDEN = 0.618034
+"""Steps of so much, modulo 1, are spread evenly, however many there are."""
 _LOG_BURST_S = 1.0
 _LONGEST_PAUSE_S = 1.0
 
@@ -55,10 +57,12 @@ class RequestRate:
 
 class HoldBack:
     """Refusals cost the node as much as small calls. The first of an account's are told at once; when there are many they are told
-    later, a second at most, so that who asks again and again asks less often."""
+    later, by half a second to one and a half, so that who asks again and again asks less often. Each is held back for another
+    time than the one before: those who were refused together would else come back together, and be in others' way again."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._spread = 0.0
         self._free_at_s: dict[str, float] = {}
 
     def delay_s(self, account: str) -> float:
@@ -68,7 +72,10 @@ class HoldBack:
         self._free_at_s[account] = free_at_s
         if len(self._free_at_s) > _MOST_KEPT:
             self._free_at_s = {each: at for each, at in self._free_at_s.items() if at > now_s}
-        return max(0.0, free_at_s - now_s - 1.0)
+        if free_at_s <= now_s + 1.0:
+            return 0.0
+        self._spread = (self._spread + _GOLDEN) % 1.0
+        return (free_at_s - now_s - 1.0) * (0.5 + self._spread)
 
 
 class LogRate:
