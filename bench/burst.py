@@ -1,8 +1,9 @@
 """From nothing to many executions at once: a function that sleeps for a second, called by as many connections in the same moment.
 
-    python bench/burst.py [--calls 1000]
+    python bench/burst.py [--calls 1000] [--sleep-s 1]
 
-Prints JSON lines: how long until all were answered, how many failed, how many environments were started a second.
+Prints JSON lines: how long until all were answered, how many failed, how many environments were started, and how many a second
+until the last call began. Environments whose call is over serve others: where the sleep is longer than the burst, every call has its own.
 """
 
 import argparse
@@ -18,13 +19,13 @@ from collections import Counter
 from functions import KEY, RUNTIME, Lambda
 from http_client import Node, call_once, emit, percentile, run
 
-CODE = "import time\ndef handler(event, context):\n    time.sleep(1)\n    return 'slept'\n"
+CODE = "import time\ndef handler(event, context):\n    time.sleep(%s)\n    return context.log_stream_name\n"
 
 
 async def main(options) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
-        made.writestr("index.py", CODE)
+        made.writestr("index.py", CODE % options.sleep_s)
     key = f"{KEY.access_key_id}:{KEY.secret}"
     settings = ["--port", "0", "--root-key", key, "--durability", "os", "--quiet", *options.node]
     with tempfile.TemporaryDirectory() as folder, Node("-m", "cumulet.cli", "up", "--data", folder, *settings) as node:
@@ -50,10 +51,12 @@ async def main(options) -> None:
     outcomes = Counter(type(each).__name__ if isinstance(each, BaseException) else str(each[0]) for each in answers)
     took_s = [each[2] for each in answers if not isinstance(each, BaseException) and each[0] == 200]
     emit(what="burst", calls=options.calls, wall_s=round(wall_s, 2), outcomes=dict(outcomes), p50_ms=percentile(took_s, 50))
+    environments = len({each[1] for each in answers if not isinstance(each, BaseException) and each[0] == 200})
     used = resource.getrusage(resource.RUSAGE_CHILDREN)  # the node and all that it started: they have ended
     emit(
         what="environments started",
-        per_s=round(len(took_s) / max(0.001, max(took_s) - 1)),
+        environments=environments,
+        per_s=round(environments / max(0.001, max(took_s) - options.sleep_s)),
         user_ms_each=round(used.ru_utime * 1000 / options.calls, 2),
         system_ms_each=round(used.ru_stime * 1000 / options.calls, 2),
     )
@@ -62,5 +65,6 @@ async def main(options) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("--sleep-s", type=float, default=1.0)
     parser.add_argument("node", nargs="*", help="more options of cumulet up, after --")
     run(main(parser.parse_args()))
