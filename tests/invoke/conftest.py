@@ -10,7 +10,7 @@ import pytest
 from cumulet.core.clock import SystemClock
 from cumulet.invoke.contract import Invocation
 from cumulet.invoke.invoker import LocalInvoker
-from cumulet.runtimes.contract import Answer, EnvironmentLost, Exit, FunctionSpec, InitError
+from cumulet.runtimes.contract import Answer, EnvironmentLost, Exit, FunctionSpec, InitError, StartUnwanted
 
 
 class Crash(Exception):
@@ -81,9 +81,13 @@ class PlainRuntimes:
         self.environments = []
         self.taken_mb = 0
         self.peak_mb = 10
+        self.turn = asyncio.Semaphore(1000)  # who wants to start waits for it
 
     async def start(self, spec, launch, output):
-        await asyncio.sleep(0)
+        async with self.turn:
+            if not launch.is_wanted():
+                raise StartUnwanted
+            await asyncio.sleep(0)
         handler = self.handlers[spec.handler]
         self.initialise.get(spec.handler, lambda write: None)(lambda text: output(text.encode()))
         if isinstance(handler, Exception):
@@ -162,3 +166,17 @@ def crash():
 @pytest.fixture
 def init_error():
     return lambda: InitError("Runtime.ImportModuleError", b'{"errorType":"Runtime.ImportModuleError"}', 5.0)
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """How long the invoker would have slept, each time: it does not."""
+    sleep, waited = asyncio.sleep, []
+
+    async def count(delay_s):
+        if delay_s:
+            waited.append(delay_s)
+        await sleep(0)
+
+    monkeypatch.setattr("cumulet.invoke.invoker.asyncio.sleep", count)
+    return waited

@@ -2,6 +2,7 @@
 the time."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ LONG_S = 3600.0
 
 @pytest.fixture
 def world(make_bench):
-    """Calls that end when they are told to. Starts wait for `may_start`."""
+    """Calls that end when they are told to. Starts begin at once and go on when they `may_start`."""
 
     class World:
         def __init__(self, patience_s=0.0, call_ms=1, **settings):
@@ -27,9 +28,9 @@ def world(make_bench):
             self.call_ms = call_ms
             start = self.bench.runtimes.start
 
-            async def held(*args):
+            async def held(spec, launch, output):
                 await self.may_start.wait()
-                return await start(*args)
+                return await start(spec, replace(launch, is_wanted=lambda: True), output)
 
             self.bench.runtimes.start = held
 

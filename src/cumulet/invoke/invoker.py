@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -12,6 +13,7 @@ from cumulet.core.errors import Fault
 from cumulet.invoke import reports
 from cumulet.invoke.concurrency import ACCOUNT_LIMIT_REASON, Concurrency
 from cumulet.invoke.contract import Invocation, InvocationResult, LogSink
+from cumulet.invoke.crash_loops import CrashLoops
 from cumulet.invoke.deadlines import Deadlines
 from cumulet.invoke.faults import TooManyRequests
 from cumulet.invoke.keep_alive import KeepAlive
@@ -19,7 +21,17 @@ from cumulet.invoke.lines import PATIENCE_S, Place
 from cumulet.invoke.output import OutputLines
 from cumulet.invoke.pool import Member, Pool
 from cumulet.invoke.room import MOST_WAITING
-from cumulet.runtimes.contract import Answer, Call, EnvironmentLost, FunctionSpec, InitError, Launch, ProcessesUsedUp, Runtimes
+from cumulet.runtimes.contract import (
+    Answer,
+    Call,
+    EnvironmentLost,
+    FunctionSpec,
+    InitError,
+    Launch,
+    ProcessesUsedUp,
+    Runtimes,
+    StartUnwanted,
+)
 from cumulet.runtimes.faults import error_document, exit_document, exit_words
 from cumulet.tenancy.limits import HoldBack, LogRate
 from cumulet.tenancy.quotas import Quotas
@@ -77,6 +89,7 @@ class LocalInvoker:
         self._log_rate = LogRate(clock, quotas)
         self._rounds = FairRounds(_CALLS_A_ROUND, quotas.weight_of)
         self._hold_back = HoldBack(clock)
+        self._crash_loops = CrashLoops(clock)
         self.concurrency = Concurrency(lambda account: quotas.of(account).concurrency)
         self.pool = Pool(clock, memory_budget_mb, keep_alive, quotas.weight_of, most_waiting, patience_s)
         self.pool.on_lost = self._on_lost
@@ -190,6 +203,8 @@ class LocalInvoker:
         try:
             answer = await environment.invoke(call)
             status = "success" if answer.error_type is None else "error"
+            if self._crash_loops:
+                self._crash_loops.succeeded(spec.pool_key)
         except TimeoutError:
             member.is_retired = True
             environment.kill()
@@ -198,6 +213,7 @@ class LocalInvoker:
             answer = Answer(error_document("Sandbox.Timedout", message, request_id), "Sandbox.Timedout")
             last_words = reports.timeout_line(request_id, spec.timeout_s, self._clock.now_ms())
         except EnvironmentLost as lost:
+            self._crash_loops.crashed(spec.pool_key)
             member.is_retired = True
             environment.kill()
             status = "error"
@@ -236,7 +252,8 @@ class LocalInvoker:
 
     async def _next_environment(self, spec: FunctionSpec) -> tuple[Member, bool]:
         """What is there first: one that is given back, or one that is started for the caller, and whether it is that. Raises what
-        that start does. A start goes on when who asked for it needs it no more: the environment is then there for the next one."""
+        that start does. A start goes on when who asked for it needs it no more: the environment is then there for the next one.
+        One that has not begun is dropped when who asked for it has got another."""
         place, patience_s = self.pool.line_up(spec)
         starting: list[asyncio.Task[Member]] = []
         loop = asyncio.get_running_loop()
@@ -278,22 +295,31 @@ class LocalInvoker:
 
     async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False, place: Place[Member] | None = None) -> Member:
         """A new environment, leased to the caller. Raises FailedStart; its output is on its way to the log either way."""
+        if self._crash_loops and (delay_s := self._crash_loops.delay_s(spec.pool_key)):
+            await asyncio.sleep(delay_s)
+            if place is not None and place.is_served:
+                raise StartUnwanted
         if place is None:
             await self.pool.make_room(spec)
         else:
             place.line.set_in_room(place, True)
             await self.pool.make_room(spec)
             place.line.set_in_room(place, False)
-        return await self._start_in_room(spec, is_provisioned=is_provisioned)
+        return await self._start_in_room(spec, is_provisioned=is_provisioned, place=place)
 
-    async def _start_in_room(self, spec: FunctionSpec, *, is_provisioned: bool = False, is_prewarmed: bool = False) -> Member:
+    async def _start_in_room(
+        self, spec: FunctionSpec, *, is_provisioned: bool = False, is_prewarmed: bool = False, place: Place[Member] | None = None
+    ) -> Member:
         launch = self._launch(spec, is_provisioned)
+        if place is not None:
+            launch = replace(launch, is_wanted=lambda: not place.is_served)
         output = self._open_output(spec, launch)
         try:
             environment = await self._runtimes.start(spec, launch, output.feed)
         except BaseException as error:
             self.pool.abandon(spec)
             if isinstance(error, InitError):
+                self._crash_loops.crashed(spec.pool_key)
                 raise FailedStart(error, output) from error
             if isinstance(error, ProcessesUsedUp):
                 raise TooManyRequests(ACCOUNT_LIMIT_REASON) from None

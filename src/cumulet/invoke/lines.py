@@ -28,6 +28,11 @@ class Place(Generic[T]):
         self.is_in_room = False
         self.is_own = False
 
+    @property
+    def is_served(self) -> bool:
+        """Whether it has got an environment, or an error; not when its caller has only gone."""
+        return self.given.done() and not self.given.cancelled()
+
 
 class Line(Generic[T]):
     """The callers of one version. `in_room` of them wait for memory as well."""

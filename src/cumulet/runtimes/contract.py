@@ -113,6 +113,10 @@ class InitError(Exception):
         self.exit = exit
 
 
+class StartUnwanted(Exception):
+    """Whoever asked for an environment has had another one meanwhile."""
+
+
 class ProcessesUsedUp(Exception):
     """The account's environments have as many processes as they may: nothing more can be started for it."""
 
@@ -127,7 +131,8 @@ class Launch:
     """What an environment is told beside its spec. `id` is a 32-digit hexadecimal name, also the end of its log stream's.
 
     `endpoint` is where the node answers AWS calls, "" where it cannot be reached; `credentials` (key id, secret, session token) are
-    those of the role. `init_timeout_s` bounds the init phase.
+    those of the role. `init_timeout_s` bounds the init phase. `is_wanted` is asked once a start that
+    had to wait for others may begin.
     """
 
     id: str
@@ -136,6 +141,7 @@ class Launch:
     credentials: tuple[str, str, str]
     initialization_type: Literal["on-demand", "provisioned-concurrency", "snap-start"] = "on-demand"
     init_timeout_s: float = 10.0
+    is_wanted: Callable[[], bool] = lambda: True
 
 
 class Environment(Protocol):

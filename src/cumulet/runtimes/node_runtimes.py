@@ -15,7 +15,16 @@ from typing import Any
 from cumulet.core.settings import NetworkPolicy
 from cumulet.runtimes import discovery, web
 from cumulet.runtimes.account_groups import AccountGroups
-from cumulet.runtimes.contract import Environment, FunctionSpec, InitError, Launch, Output, ProcessesUsedUp, RuntimeStatus
+from cumulet.runtimes.contract import (
+    Environment,
+    FunctionSpec,
+    InitError,
+    Launch,
+    Output,
+    ProcessesUsedUp,
+    RuntimeStatus,
+    StartUnwanted,
+)
 from cumulet.runtimes.discovery import Interpreter, own_python
 from cumulet.runtimes.framed import FramedEnvironment
 from cumulet.runtimes.jails import Runtime, base_of, jail_of, limits_of
@@ -349,6 +358,8 @@ class NodeRuntimes:
         }
         phases = {"prepare": (time.monotonic() - started) * 1000}
         async with self._starting.turn(spec.account):  # in a burst each start would only make the others slower
+            if not launch.is_wanted():
+                raise StartUnwanted
             forking = time.monotonic()
             tree, channel = await self._fork(zygote, request, jail, policy, base, output)
             phases["fork"] = (time.monotonic() - forking) * 1000
