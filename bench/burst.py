@@ -3,7 +3,8 @@
     python bench/burst.py [--calls 1000] [--sleep-s 1]
 
 Prints JSON lines: how long until all were answered, how many failed, how many environments were started, and how many a second
-until the last call began. Environments whose call is over serve others: where the sleep is longer than the burst, every call has its own.
+until the last call began. Environments whose call is over serve others: where the sleep is longer than the burst, each call has its
+own.
 """
 
 import argparse
