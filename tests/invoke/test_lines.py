@@ -132,7 +132,6 @@ async def test_patience_ends(world):
     await node.warm()
     await node.call("one")
     two = await node.call("two")
-    assert node.started == 1
     async with asyncio.timeout(5):
         while "two" not in node.begun:
             await asyncio.sleep(0.001)
@@ -216,6 +215,62 @@ async def test_an_init_that_fails_is_told_to_whom_it_was_for(world, init_error):
     two = await node.call("two")
     assert (await two).function_error == "Unhandled"
     await node.end("one")
+
+
+async def test_calls_that_come_while_one_starts_need_no_more_starts_than_wait_at_once(world):
+    node = world()
+    await node.warm()
+    await node.call("0")
+    node.may_start.clear()
+    calls = []
+    for number in range(1, 20):
+        calls.append(await node.call(str(number)))
+        await node.end(str(number - 1))
+    await node.end("19")
+    node.may_start.set()
+    await node.settle()
+    assert [(await call).is_cold_start for call in calls] == [False] * 19
+    assert node.started == 2 and node.bench.invoker.pool.idle == 2
+
+
+@pytest.mark.parametrize("patience_s", [0.0, 0.001])
+async def test_there_are_never_more_environments_than_were_called_at_once(make_bench, patience_s):
+    bench = make_bench(clock=ManualClock(), patience_s=patience_s)
+    start = bench.runtimes.start
+
+    async def slow_start(*args):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return await start(*args)
+
+    async def short(event, write):
+        await asyncio.sleep(0)
+
+    async def client():
+        for _ in range(100):
+            await bench.invoke(spec)
+
+    bench.runtimes.start = slow_start
+    spec = bench.define("f", short)
+    await bench.invoke(spec)
+    await asyncio.gather(*(client() for _ in range(12)))
+    for _ in range(40):
+        await asyncio.sleep(0)
+    assert len(bench.runtimes.environments) <= 12
+    assert bench.invoker.pool.idle == bench.invoker.pool.live
+
+
+async def test_only_a_few_of_short_calls_are_started_at_once_and_who_waits_gets_one_in_the_end(world):
+    node = world(patience_s=0.02)
+    await node.warm()
+    await node.call("0")
+    calls = [await node.call(str(number)) for number in range(1, 6)]
+    async with asyncio.timeout(10):
+        while len(node.begun) < 6:
+            await asyncio.sleep(0.001)
+    for number in range(6):
+        await node.end(str(number))
+    assert all([(await call).function_error is None for call in calls])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from cumulet.invoke.crash_loops import CrashLoops
 from cumulet.invoke.deadlines import Deadlines
 from cumulet.invoke.faults import TooManyRequests
 from cumulet.invoke.keep_alive import KeepAlive
-from cumulet.invoke.lines import PATIENCE_S, Place
+from cumulet.invoke.lines import PATIENCE_S, Place, Start, Starts
 from cumulet.invoke.output import OutputLines
 from cumulet.invoke.pool import Member, Pool
 from cumulet.invoke.room import MOST_WAITING
@@ -43,6 +43,8 @@ Credentials = Callable[[FunctionSpec], tuple[str, str, str]]
 _EXPIRY_INTERVAL_S = 1.0
 _PREWARMED_AT_ONCE = 4
 _INIT_LIMIT_S = 10.0
+_MOST_PATIENT = 5
+"""How many times in all a caller waits for short calls to end while enough environments are being started."""
 _CALLS_A_ROUND = 16
 """Invocations that begin in one round of the event loop."""
 
@@ -83,6 +85,7 @@ class LocalInvoker:
         self._none_runs: asyncio.Event | None = None  # while somebody waits for it
         self._provisioned: dict[tuple[str, str, str], tuple[FunctionSpec, int]] = {}
         self._provisioning: set[asyncio.Task[None]] = set()
+        self._starts: Starts[Member] = Starts()
         self.started_ahead = 0
         self._prewarming: set[asyncio.Task[None]] = set()
         quotas = quotas or Quotas()
@@ -93,6 +96,7 @@ class LocalInvoker:
         self.concurrency = Concurrency(lambda account: quotas.of(account).concurrency)
         self.pool = Pool(clock, memory_budget_mb, keep_alive, quotas.weight_of, most_waiting, patience_s)
         self.pool.on_lost = self._on_lost
+        self.pool.on_served = self._starts.leave
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvocationResult:
         """See the contract."""
@@ -252,22 +256,15 @@ class LocalInvoker:
 
     async def _next_environment(self, spec: FunctionSpec) -> tuple[Member, bool]:
         """What is there first: one that is given back, or one that is started for the caller, and whether it is that. Raises what
-        that start does. A start goes on when who asked for it needs it no more: the environment is then there for the next one.
+        that start does. A start goes on when who asked for it needs it no more: it is then the next one's who would ask for one.
         One that has not begun is dropped when who asked for it has got another."""
         place, patience_s = self.pool.line_up(spec)
-        starting: list[asyncio.Task[Member]] = []
-        loop = asyncio.get_running_loop()
-
-        def start() -> None:
-            starting.append(loop.create_task(self._start(spec, place=place)))
-            starting[0].add_done_callback(partial(self._hand_over, place))
-
-        timer = None
+        place.left = _MOST_PATIENT if patience_s else 0
         try:
             if patience_s:
-                timer = loop.call_later(patience_s, start)
+                self._start_later(spec, place, patience_s)
             else:
-                start()
+                self._start_for(spec, place)
             return await place.given, place.is_own
         except asyncio.CancelledError:
             if place.given.done() and not place.given.cancelled() and place.given.exception() is None:
@@ -275,44 +272,60 @@ class LocalInvoker:
             raise
         finally:
             self.pool.leave_line(spec, place)
-            if timer is not None:
-                timer.cancel()
-            if starting and place.is_in_room:
-                starting[0].cancel()
+            if place.timer is not None:
+                place.timer.cancel()
+            self._starts.leave(place)
 
-    def _hand_over(self, place: Place[Member], starting: "asyncio.Task[Member]") -> None:
+    def _start_later(self, spec: FunctionSpec, place: Place[Member], patience_s: float) -> None:
+        place.left -= 1
+        place.timer = asyncio.get_running_loop().call_later(patience_s, self._start_for, spec, place, patience_s)
+
+    def _start_for(self, spec: FunctionSpec, place: Place[Member], patience_s: float = 0.0) -> None:
+        if place.given.done():
+            return
+        if self._starts.adopt(spec.pool_key, place):
+            return
+        if place.left > 0 and self._starts.count(spec.pool_key) >= self.pool.most_starting(spec):
+            self._start_later(spec, place, patience_s)
+            return
+        start = self._starts.begin(spec.pool_key, place)
+        start.task = asyncio.get_running_loop().create_task(self._start(spec, start=start))
+        start.task.add_done_callback(partial(self._hand_over, start))
+
+    def _hand_over(self, start: Start[Member], task: "asyncio.Task[Member]") -> None:
         """To whom it was started for, or else to the first in line."""
-        if starting.cancelled():
+        self._starts.end(start)
+        place = start.place
+        if task.cancelled():
             place.given.cancel()
-        elif (error := starting.exception()) is not None:
+        elif (error := task.exception()) is not None:
             if not place.given.done():
                 place.given.set_exception(error)
         elif place.given.done():
-            self.pool.release(starting.result())
+            self.pool.release(task.result())
         else:
             place.is_own = True
-            place.given.set_result(starting.result())
+            place.given.set_result(task.result())
 
-    async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False, place: Place[Member] | None = None) -> Member:
+    async def _start(self, spec: FunctionSpec, *, is_provisioned: bool = False, start: Start[Member] | None = None) -> Member:
         """A new environment, leased to the caller. Raises FailedStart; its output is on its way to the log either way."""
         if self._crash_loops and (delay_s := self._crash_loops.delay_s(spec.pool_key)):
             await asyncio.sleep(delay_s)
-            if place is not None and place.is_served:
+            if start is not None and not start.is_wanted():
                 raise StartUnwanted
-        if place is None:
-            await self.pool.make_room(spec)
-        else:
-            place.line.set_in_room(place, True)
-            await self.pool.make_room(spec)
-            place.line.set_in_room(place, False)
-        return await self._start_in_room(spec, is_provisioned=is_provisioned, place=place)
+        if start is not None:
+            start.set_in_room(True)
+        await self.pool.make_room(spec)
+        if start is not None:
+            start.set_in_room(False)
+        return await self._start_in_room(spec, is_provisioned=is_provisioned, start=start)
 
     async def _start_in_room(
-        self, spec: FunctionSpec, *, is_provisioned: bool = False, is_prewarmed: bool = False, place: Place[Member] | None = None
+        self, spec: FunctionSpec, *, is_provisioned: bool = False, is_prewarmed: bool = False, start: Start[Member] | None = None
     ) -> Member:
         launch = self._launch(spec, is_provisioned)
-        if place is not None:
-            launch = replace(launch, is_wanted=lambda: not place.is_served)
+        if start is not None:
+            launch = replace(launch, is_wanted=start.is_wanted)
         output = self._open_output(spec, launch)
         try:
             environment = await self._runtimes.start(spec, launch, output.feed)

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+PoolKey = tuple[str, str, str]
 PATIENCE_S = 0.01
 """The longest that a caller waits for another's call to end before an environment is started for it."""
 _LEAST_PATIENT = 0.2
@@ -18,20 +19,102 @@ _MARGIN = 3
 
 
 class Place(Generic[T]):
-    """A caller's place in its line. `is_in_room`: what is started for it still waits for memory; `is_own`: it got just that."""
+    """A caller's place in its line. `start`: what is started for it; `is_own`: it got just that; `left`: how often it waits on."""
 
-    __slots__ = ("given", "is_in_room", "is_own", "line")
+    __slots__ = ("given", "is_in_room", "is_own", "left", "line", "start", "timer")
 
     def __init__(self, line: "Line[T]") -> None:
         self.line = line
         self.given: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.is_in_room = False
         self.is_own = False
+        self.left = 0
+        self.start: Start[T] | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
     @property
     def is_served(self) -> bool:
         """Whether it has got an environment, or an error; not when its caller has only gone."""
         return self.given.done() and not self.given.cancelled()
+
+
+class Start(Generic[T]):
+    """An environment that is being started, and for whom."""
+
+    __slots__ = ("is_dropped", "is_in_room", "key", "place", "task")
+
+    def __init__(self, key: PoolKey, place: Place[T]) -> None:
+        self.key = key
+        self.place = place
+        self.is_in_room = False
+        self.is_dropped = False
+        self.task: asyncio.Task[T] | None = None
+
+    def is_wanted(self) -> bool:
+        """Asked once it may begin; it is nobody's from then on when it isn't."""
+        self.is_dropped = self.place.is_served
+        return not self.is_dropped
+
+    def set_in_room(self, is_in_room: bool) -> None:
+        """It begins to wait for memory, or has got it."""
+        self.is_in_room = is_in_room
+        self.place.line.set_in_room(self.place, is_in_room)
+
+
+class Starts(Generic[T]):
+    """What is being started, by version; first among it what nobody waits for any more."""
+
+    def __init__(self) -> None:
+        self._counts: dict[PoolKey, int] = {}
+        self._spare: dict[PoolKey, OrderedDict[Start[T], None]] = {}
+
+    def count(self, key: PoolKey) -> int:
+        """How many there are of the version."""
+        return self._counts.get(key, 0)
+
+    def begin(self, key: PoolKey, place: Place[T]) -> Start[T]:
+        """One more, for who has the place."""
+        self._counts[key] = self._counts.get(key, 0) + 1
+        place.start = Start(key, place)
+        return place.start
+
+    def adopt(self, key: PoolKey, place: Place[T]) -> bool:
+        """One that nobody waits for is now for who has the place; False when there is none."""
+        spare = self._spare.get(key)
+        while spare:
+            start, _ = spare.popitem(last=False)
+            if not spare:
+                del self._spare[key]
+            if not start.is_dropped:
+                start.place = place
+                place.start = start
+                place.line.set_in_room(place, start.is_in_room)
+                return True
+        return False
+
+    def leave(self, place: Place[T]) -> None:
+        """Who has the place needs no start any more. What still waits for memory is given up, all else is for the next."""
+        start, place.start = place.start, None
+        if start is None or start.task is None or start.task.done():
+            return
+        if start.is_in_room:
+            start.task.cancel()
+        else:
+            self._spare.setdefault(start.key, OrderedDict())[start] = None
+
+    def end(self, start: Start[T]) -> None:
+        """It has started, or failed to."""
+        key = start.key
+        left = self._counts[key] - 1
+        if left:
+            self._counts[key] = left
+        else:
+            del self._counts[key]
+        spare = self._spare.get(key)
+        if spare is not None:
+            spare.pop(start, None)
+            if not spare:
+                del self._spare[key]
 
 
 class Line(Generic[T]):

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from cumulet.core.clock import Clock
 from cumulet.invoke.greedy_dual import GreedyDual
 from cumulet.invoke.keep_alive import Fixed, History, KeepAlive
-from cumulet.invoke.lines import PATIENCE_S, Line, Place, patience_s
+from cumulet.invoke.lines import PATIENCE_S, Line, Place, PoolKey, patience_s
 from cumulet.invoke.room import MOST_WAITING, Room
 from cumulet.invoke.timetable import Timetable
 from cumulet.runtimes.contract import Environment, FunctionSpec
 from cumulet.tenancy.fair_queue import WeightOf
 
-PoolKey = tuple[str, str, str]
 _MOST_PREWARMED = 20_000
 """Functions without an environment of which it is known when to start one."""
 _NEWEST = 1 / 8
@@ -91,6 +90,7 @@ class Pool:
         self._idle = 0
         self.room = Room(budget_mb, self._evict_least, weight_of, most_waiting)
         self.on_lost: Callable[[Member], None] = lambda member: None
+        self.on_served: Callable[[Place[Member]], None] = lambda place: None
 
     @property
     def used_mb(self) -> int:
@@ -141,6 +141,11 @@ class Pool:
         if shelf is not None:
             wait_s = patience_s(shelf.call_s, len(line), shelf.history.busy, self._patience_s)
         return line.join(), wait_s
+
+    def most_starting(self, spec: FunctionSpec) -> int:
+        """How many of a version whose calls are short are started at once: a few more than there are, each time."""
+        shelf = self._shelves.get(spec.pool_key)
+        return 1 if shelf is None else 1 + shelf.live // 4
 
     def leave_line(self, spec: FunctionSpec, place: Place[Member]) -> None:
         """Whoever lined up has got an environment, or wants none any more."""
@@ -238,6 +243,7 @@ class Pool:
         while line is not None and (place := line.first()) is not None and (member := self._lease_of(shelf)) is not None:
             line.leave(place)
             place.given.set_result(member)
+            self.on_served(place)
 
     def learn(self, member: Member, peak_mb: int, call_s: float) -> None:
         """A call took so long, and the environment so much memory at most."""
